@@ -1,0 +1,409 @@
+"""The ``scutoid`` command: a thin door to the same functions that the window uses.
+
+Importing this module loads nothing heavy, so that ``--help`` answers at once: each command imports what it needs.
+"""
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from napari_scutoid import __version__
+from napari_scutoid.errors import ScutoidError, as_problem
+from napari_scutoid.progress import Progress, Steps, drain
+
+if TYPE_CHECKING:
+    from napari_scutoid.io.format import FileInfo, Kind
+    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.volume import Labels
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="scutoid",
+    help="Segment epithelial cells in 3D confocal stacks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class TissueKind(StrEnum):
+    """Forms of synthetic tissue."""
+
+    gland = "gland"
+    cyst = "cyst"
+    sheet = "sheet"
+    packed = "packed"
+
+
+class Content(StrEnum):
+    """What a data set is."""
+
+    image = "image"
+    labels = "labels"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Channel = Annotated[int | None, typer.Option(help="Channel, counted from 0.")]
+TimePoint = Annotated[int | None, typer.Option(help="Time point, counted from 0.")]
+VoxelSizes = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option(metavar="Z Y X", help="Voxel edges in micrometres; wins over what the file says."),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(metavar="ORDER", help="What the axes are, in the order that `info` shows, e.g. ZXY or CXYZ."),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 the input is at fault, 130 cancelled, 1 (with a traceback) a bug."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="scutoid")
+    except (ScutoidError, OSError, MemoryError) as error:
+        _tell(f"Error: {as_problem(error)}")
+        sys.exit(2)
+    except SystemExit as stop:
+        if stop.code == 130:
+            _tell("Cancelled.")
+        raise
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _scutoid(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info(file: Path, as_json: AsJson = False) -> None:
+    """List the data sets of a file and what each probably is."""
+    from napari_scutoid.io.open import inspect
+
+    found = inspect(file)
+    print(json.dumps(found.as_dict()) if as_json else _table_of(found))
+
+
+@app.command()
+def segment(
+    stack: Annotated[Path, typer.Argument(metavar="IN", help="The stack: .mat, .h5, .tif, .zarr.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .h5, .mat, .tif or .zarr.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set in the file; without it, the only one that looks like an image.")
+    ] = None,
+    voxel_size: VoxelSizes = None,
+    channel: Channel = None,
+    time: TimePoint = None,
+    axes: Axes = None,
+    recipe: Annotated[Path | None, typer.Option(help="Settings, as YAML; docs/recipe.md lists them.")] = None,
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "builtin",
+    device: Annotated[Device | None, typer.Option(help="Where the network runs; wins over the recipe.")] = None,
+    save_probabilities: Annotated[
+        bool, typer.Option("--save-probabilities", help="Also write the network's foreground and boundary.")
+    ] = False,
+) -> None:
+    """Give every cell of a stack a number.
+
+    OUT gets the data set `label` on the stack's own grid, with how it was made.
+    """
+    from napari_scutoid.io.open import open_volume, save_result
+    from napari_scutoid.io.save import check_result_path
+
+    _refuse_same_file(stack, output)
+    check_result_path(output)
+    settings = _settings(recipe, device)
+    volume = open_volume(stack, dataset, channel=channel, time=time, voxel_size_um=voxel_size, axes=axes)
+
+    from napari_scutoid.pipeline import run
+
+    result = _follow(run(volume, settings, model))
+    for line in result.facts:
+        _tell(line)
+    for warning in result.warnings:
+        _tell(f"Warning: {warning}")
+    save_result(output, result.labels, result.probabilities if save_probabilities else {}, result.provenance)
+    _tell(f"{_count(result.labels)} cells in {output}")
+
+
+@app.command()
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="File with the labels to score.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="File with the true labels.")],
+    pred_dataset: Annotated[
+        str | None, typer.Option(help="Data set in PRED; without it `label`, or the only one that looks like labels.")
+    ] = None,
+    truth_dataset: Annotated[str | None, typer.Option(help="Data set in TRUTH; as for PRED.")] = None,
+    pred_axes: Axes = None,
+    truth_axes: Axes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score labels against the truth.
+
+    Where TRUTH also holds `semantic_target`, the insides of the cells are scored against that.
+    """
+    from napari_scutoid.metrics import evaluate as scores_of
+
+    predicted, true = _labels(prediction, pred_dataset, pred_axes), _labels(truth, truth_dataset, truth_axes)
+    if predicted.shape != true.shape:
+        raise ScutoidError(
+            f"{prediction} cannot be scored against {truth}",
+            f"their shapes are {predicted.shape} and {true.shape}",
+            "give labels on the same grid",
+        )
+    target = _semantic_target(truth, true, truth_axes)
+    spacing = true.voxel_size_um or predicted.voxel_size_um
+    scores = scores_of(predicted.data, true.data, semantic_target=target, spacing=spacing)
+    if as_json:
+        print(json.dumps(scores))
+        return
+    print(_score_lines(scores))
+    if target is not None:
+        # The laboratory made its target from resized labels: not even the true cells fit it.
+        best = scores_of(true.data, true.data, semantic_target=target)["semantic_iou"]
+        print(_score_lines({"semantic_iou of TRUTH": best}))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The file to convert.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its ending is the format.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set in the file; without it, its image, labels and mask.")
+    ] = None,
+    channel: Channel = None,
+    time: TimePoint = None,
+    voxel_size: VoxelSizes = None,
+    axes: Axes = None,
+    content: Annotated[
+        Content | None, typer.Option("--as", help="What the data set is, where `info` guesses wrong; or which to take.")
+    ] = None,
+    keep_type: Annotated[
+        bool, typer.Option("--keep-type", help="Keep an image's type even where a smaller one holds every number.")
+    ] = False,
+    single: Annotated[
+        bool, typer.Option("--single", help="Round double-precision images to 7 digits: half the size.")
+    ] = False,
+) -> None:
+    """Write a stack, its labels, or both in another format.
+
+    Numbers get the smallest type that holds each of them unchanged, and are packed.
+    """
+    from napari_scutoid.io.convert import Choice, convert
+
+    _refuse_same_file(source, output)
+    kind: Kind | None = None if content is None else "labels" if content is Content.labels else "image"
+    choice = Choice(dataset, channel, time, voxel_size, axes, kind)
+    done = _follow(convert(source, output, choice, narrow=not keep_type, single=single))
+    for one in done.written:
+        notes = "".join(f"; {note}" for note in one.notes)
+        _tell(f"`{one.dataset}` is {one.kind} `{one.name}`, {' x '.join(map(str, one.shape))} {one.after}{notes}")
+    if done.left_out:
+        _tell(f"Left out, as nobody named them: {', '.join(f'`{name}`' for name in done.left_out)}")
+    _tell(f"{_bytes(source)} in {source}, {_bytes(output)} in {output}")
+
+
+@app.command()
+def synth(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .h5, .mat, .tif or .zarr.")],
+    kind: Annotated[TissueKind, typer.Option(help="Form of the tissue.")] = TissueKind.gland,
+    shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="Voxels.")] = (64, 128, 128),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same tissue.")] = 0,
+    cell_diameter: Annotated[float, typer.Option(help="Typical cell diameter in voxels, 4 or more.")] = 16.0,
+    z_step: Annotated[float, typer.Option(help="Length of a voxel along z over its length along x, 0.1 to 20.")] = 1.0,
+) -> None:
+    """Make a synthetic epithelium with true labels."""
+    from napari_scutoid.io.lazy import check_memory
+    from napari_scutoid.io.save import check_result_path, save_stack
+
+    check_result_path(output)
+    from napari_scutoid.synth.tissue import BYTES_PER_VOXEL, synthesise
+
+    what, change = "The tissue could not be made", "change the numbers, e.g. --shape 64 128 128 --cell-diameter 16"
+    check_memory(math.prod(shape) * BYTES_PER_VOXEL, str(output))
+    try:
+        tissue = synthesise(kind.value, shape, seed, cell_diameter=cell_diameter, z_step=z_step)
+    except ValueError as error:
+        raise ScutoidError(what, str(error), change) from error
+    if not (cells := _count(tissue.labels)):
+        raise ScutoidError(what, f"no cell of diameter {cell_diameter:g} came to lie in {shape} voxels", change)
+    made = {"kind": kind.value, "shape": shape, "seed": seed, "cell_diameter": cell_diameter, "z_step": z_step}
+    save_stack(output, tissue.image, tissue.labels, {"synth": made | {"napari-scutoid": __version__}})
+    _tell(f"{cells} cells in {output}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("demo_output"),
+) -> None:
+    """Run the whole chain on the sample stack.
+
+    Writes labels, scores and a picture.
+    """
+    from napari_scutoid.demo import run_demo
+
+    made = _follow(run_demo(output))
+    print(_score_lines(made.scores))
+    print(f"{made.tiles_skipped} of {made.tiles} tiles held no tissue and were skipped")
+    for name, file in made.files.items():
+        print(f"{name}: {file}")
+
+
+def _follow(steps: Steps[T]) -> T:
+    """Run a job to its end, showing how far it is: a bar on a terminal, else one line a step.
+
+    Parameters
+    ----------
+    steps : Generator of Progress
+        The job; closed, and thereby cancelled, on Ctrl-C.
+    """
+    with contextlib.closing(steps):
+        if not sys.stderr.isatty():
+            return drain(steps, _line_per_step())
+        return _with_bar(steps)
+
+
+def _line_per_step() -> Callable[[Progress], None]:
+    last = ""
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        if progress.step != last:
+            _tell(progress.step)
+            last = progress.step
+
+    return report
+
+
+def _with_bar(steps: Steps[T]) -> T:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        step = ""
+        task = bars.add_task("")
+
+        def report(progress: Progress) -> None:
+            nonlocal step, task
+            if progress.step != step:
+                if step:
+                    bars.update(task, total=1, completed=1)
+                    task = bars.add_task("")
+                step = progress.step
+            bars.update(task, description=step, completed=progress.done, total=progress.total or None)
+
+        result = drain(steps, report)
+        bars.update(task, total=1, completed=1)
+    return result
+
+
+def _tell(message: str) -> None:
+    """Print a line for the person in front of the screen."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _settings(file: Path | None, device: Device | None) -> "Recipe":
+    from napari_scutoid.recipe import Recipe, read_recipe
+
+    recipe = Recipe() if file is None else read_recipe(file)
+    if device is None:
+        return recipe
+    return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"device": device.value})})
+
+
+def _labels(file: Path, dataset: str | None, axes: str | None) -> "Labels":
+    from napari_scutoid.io.open import inspect, open_labels
+
+    if dataset is None and "label" in (found.path for found in inspect(file).datasets):
+        dataset = "label"
+    return open_labels(file, dataset, axes=axes)
+
+
+def _semantic_target(file: Path, truth: "Labels", axes: str | None) -> Any:
+    from napari_scutoid.io.open import inspect, open_labels
+
+    group = "" if truth.source is None else truth.source.dataset.rpartition("/")[0]
+    name = f"{group}/semantic_target".lstrip("/")
+    if name not in (found.path for found in inspect(file).datasets):
+        return None
+    target = open_labels(file, name, axes=axes)
+    return target.data if target.shape == truth.shape else None
+
+
+def _refuse_same_file(source: Path, target: Path) -> None:
+    if os.path.realpath(source) == os.path.realpath(target) or (
+        source.exists() and target.exists() and source.samefile(target)
+    ):
+        raise ScutoidError(
+            f"{target} could not be written", "it is the stack itself, which is never overwritten", "give another name"
+        )
+
+
+def _bytes(file: Path) -> str:
+    size = sum(part.stat().st_size for part in (file.rglob("*") if file.is_dir() else (file,)) if part.is_file())
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _count(labels: "Labels") -> int:
+    import numpy as np
+
+    return int(np.count_nonzero(np.unique(labels.data)))
+
+
+def _table_of(found: "FileInfo") -> str:
+    rows = [("data set", "shape", "axes", "type", "voxel size µm", "guess", "why")]
+    for one in found.datasets:
+        size = "unknown" if one.voxel_size_um is None else " x ".join(f"{edge:g}" for edge in one.voxel_size_um)
+        rows.append((one.path, " x ".join(map(str, one.shape)), one.axes, one.dtype, size, one.guess, one.reason))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if not found.datasets:
+        lines = ["no data set with two or more axes"]
+    lines += [
+        f"`{one.path}`: if its last axis is z, say --axes {hint}"
+        for one in found.datasets
+        if one.guess in ("image", "labels") and (hint := one.axes_hint) is not None
+    ]
+    return "\n".join([f"{found.file}: {found.format}", *lines])
+
+
+def _score_lines(scores: dict[str, Any]) -> str:
+    lines = []
+    for name, value in scores.items():
+        parts = {f"{name}_{part}": one for part, one in value.items()} if isinstance(value, dict) else {name: value}
+        for key, one in parts.items():
+            shown = "-" if one is None else f"{one:.4f}" if isinstance(one, float) else str(one)
+            lines.append(f"{key:<28}{shown:>10}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

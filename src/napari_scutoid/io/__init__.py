@@ -1,0 +1,1 @@
+"""Files: one format, one module; `open` picks by content."""

@@ -1,0 +1,145 @@
+"""Write results and stacks: labels never lose an id, a file appears whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.io.atomic import check_writable
+from napari_scutoid.io.hdf5_write import HDF5Writer
+from napari_scutoid.io.mat_write import Mat73Writer
+from napari_scutoid.io.ome_zarr_write import OmeZarrWriter
+from napari_scutoid.io.output import Output
+from napari_scutoid.io.tiff_write import TiffWriter
+from napari_scutoid.progress import drain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.io.output import Writer
+    from napari_scutoid.volume import Labels, Volume
+
+# The name's ending decides.
+_WRITERS: tuple[Writer, ...] = (HDF5Writer(), Mat73Writer(), TiffWriter(), OmeZarrWriter())
+
+
+def save_result(
+    path: str | Path, labels: Labels, probabilities: Mapping[str, Volume], provenance: Mapping[str, Any]
+) -> None:
+    """Write a segmentation in the format that the file's name asks for.
+
+    Parameters
+    ----------
+    path : path
+        Ends as `result_suffixes` lists; written beside and moved into place, so a failure leaves nothing behind.
+    labels : Labels
+        Array ``label``, in the smallest unsigned type that holds every id; its lumen becomes ``lumen``.
+    probabilities : mapping of str to Volume
+        One array each (``foreground``, ``boundary``), on their own grid, as bytes: probability = byte * ``scale``,
+        an attribute of 1/255.
+    provenance : mapping
+        How the result was made; written as JSON.
+
+    Raises
+    ------
+    ScutoidError
+        When the name ends otherwise, the file cannot be written, or a stack that another program wrote is there.
+    """
+    writer = writer_for(path)
+    outputs = {name: _probability(volume) for name, volume in probabilities.items()}
+    drain(writer.write(Path(path), _label_outputs(labels) | outputs, provenance))
+
+
+def save_stack(path: str | Path, image: Volume, labels: Labels, provenance: Mapping[str, Any] | None = None) -> None:
+    """Write a stack with its labels, e.g. a synthetic one.
+
+    Parameters
+    ----------
+    path : path
+        As for `save_result`. The arrays are ``raw``, ``label`` and ``lumen``; in a ``.mat`` they have the laboratory's
+        names (``imageSequenceInterpolated``, ``labelledImage3D``, ``lumenImage``).
+    image : Volume
+        The intensities.
+    labels : Labels
+        On the same grid.
+    provenance : mapping, optional
+        As for `save_result`.
+
+    Raises
+    ------
+    ScutoidError
+        As `save_result`.
+    """
+    writer = writer_for(path)
+    outputs = {"raw": Output(image.data, image.dtype, image)} | _label_outputs(labels)
+    if isinstance(writer, Mat73Writer):
+        names = {"raw": "imageSequenceInterpolated", "label": "labelledImage3D", "lumen": "lumenImage"}
+        outputs = {names[name]: output for name, output in outputs.items()}
+    drain(writer.write(Path(path), outputs, provenance or {}))
+
+
+def check_result_path(path: str | Path) -> None:
+    """Say before the work, and not after it, that nothing can be written there.
+
+    Raises
+    ------
+    ScutoidError
+        As `save_result`.
+    """
+    writer_for(path)
+
+
+def result_suffixes() -> tuple[str, ...]:
+    """Return the endings of names that can be written, e.g. ``".h5"``."""
+    return tuple(suffix for writer in _WRITERS for suffix in writer.suffixes)
+
+
+def writer_for(path: str | Path) -> Writer:
+    """Return the writer for a file's name, after making sure that the file can be written.
+
+    Raises
+    ------
+    ScutoidError
+        As `save_result`.
+    """
+    suffix = Path(path).suffix
+    writer = next((one for one in _WRITERS if suffix.lower() in one.suffixes), None)
+    if writer is None:
+        raise ScutoidError(
+            f"{path} could not be written",
+            f"files that end in {suffix} cannot be written here" if suffix else "its name has no ending such as .h5",
+            f"let the name end in one of: {', '.join(result_suffixes())}",
+        )
+    if Path(path).exists() and not all(one.may_replace(Path(path)) for one in _WRITERS):
+        raise ScutoidError(
+            f"{path} could not be written",
+            "a file of this name is there already, and this program did not make it",
+            "give another name, or move that file away first",
+        )
+    check_writable(path, folder=writer.is_folder)
+    return writer
+
+
+def _label_outputs(labels: Labels) -> dict[str, Output]:
+    dtype = np.min_scalar_type(int(labels.data.max()))
+    outputs = {"label": Output(labels.data, dtype, labels, "labels")}
+    if labels.lumen is not None:
+        outputs["lumen"] = Output(labels.lumen, np.dtype(np.uint8), labels, "mask")
+    return outputs
+
+
+def _probability(volume: Volume) -> Output:
+    convert = np.asarray if volume.dtype == np.uint8 else _as_byte
+    return Output(volume.data, np.dtype(np.uint8), volume, "other", {"scale": 1 / 255}, convert)
+
+
+def _as_byte(block: NDArray[Any]) -> NDArray[Any]:
+    if not np.isfinite(block).all():
+        raise ValueError("probabilities must be numbers; some are NaN or infinite")
+    byte: NDArray[np.uint8] = np.rint(np.clip(block, 0, 1) * 255).astype(np.uint8)
+    return byte

@@ -1,0 +1,1 @@
+"""The built-in model folders: ``config.json`` and weights."""

@@ -1,0 +1,305 @@
+"""The whole way from a stack to one label per cell."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress
+from napari_scutoid.recipe import Recipe
+from napari_scutoid.steps.slabs import check_intensities, z_slabs
+from napari_scutoid.volume import Labels, VoxelSize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_scutoid.network.config import ModelConfig
+    from napari_scutoid.network.predict import Prediction
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Rescale
+    from napari_scutoid.steps.cell_size import CellSize
+    from napari_scutoid.steps.normalise import IntensityStatistics
+    from napari_scutoid.volume import Volume
+
+PROVENANCE_VERSION = 1
+UNCERTAIN = 0.25
+"""Relative uncertainty of the cell diameter above which the user is told."""
+BYTES_PER_VOXEL = 40
+"""Memory that a voxel of the working grid takes when seeds are placed, about: ten arrays of single precision."""
+NEEDED = ("foreground", "boundary")
+"""Outputs of a model that cells are made from."""
+VERSIONED = ("napari-scutoid", "numpy", "scipy", "scikit-image", "torch", "bioimage-cpp", "edt")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What a run gives back.
+
+    Parameters
+    ----------
+    labels : Labels
+        On the stack's own grid.
+    probabilities : dict of str to Volume
+        The network's named outputs, float32 in 0..1, on the working grid.
+    provenance : dict
+        How it was made, in plain JSON types: recipe, source and model with their hashes, versions, warnings.
+    """
+
+    labels: Labels
+    probabilities: dict[str, Volume]
+    provenance: dict[str, Any]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know about this run."""
+        return list(self.provenance["warnings"])
+
+    @property
+    def facts(self) -> list[str]:
+        """What the program decided by itself, in words, for a person to check."""
+        lines = []
+        if (size := self.provenance["cell_size"]) is not None:
+            lines.append(
+                f"Estimated cell diameter: {size['diameter']:.1f} voxels (give or take {size['uncertainty']:.0%}), "
+                f"z step {size['anisotropy']:.2f} times the xy step."
+            )
+        done = self.provenance["prediction"]
+        lines.append(
+            f"Predicted on {' x '.join(map(str, self.provenance['working_shape']))} voxels, {done['device']} in "
+            f"{done['precision']}; {done['tiles_skipped']} of {done['tiles']} tiles held no tissue."
+        )
+        return lines
+
+
+def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "builtin") -> Steps[Result]:
+    """Segment a stack.
+
+    Parameters
+    ----------
+    volume : Volume
+        One channel of one time point; lazy data are read slab by slab.
+    recipe : Recipe, optional
+        Settings; what it leaves unset is taken from the model, then from the defaults.
+    model : str or path
+        Name of an installed model, or a model folder.
+
+    Yields
+    ------
+    Progress
+        At least once a slab, tile and stage; closing the generator cancels.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ScutoidError
+        When the stack, the recipe or the model does not allow it.
+    """
+    # Imported in the worker's thread, when the job starts: opening a widget must not load torch.
+    from napari_scutoid.network.checkpoint import load_model
+    from napari_scutoid.network.predict import predict
+    from napari_scutoid.steps.rescale import rescaling_labels
+    from napari_scutoid.steps.watershed import cells_from_probabilities
+
+    yield Progress("Loading the model")
+    module, config = load_model(model)
+    _check_outputs(config)
+    recipe = settings_for(recipe or Recipe(), config)
+    warnings: list[str] = []
+    source_hash = yield from _checked_hash(volume)
+    cell_size = yield from _cell_size(volume, recipe.rescale, warnings)
+    working = yield from _rescaled(volume, recipe.rescale, cell_size, config, warnings)
+    statistics = yield from _statistics(working, recipe)
+    prediction = yield from predict(module, config, working.data, statistics, recipe.predict)
+    warnings += prediction.warnings
+    probabilities = {
+        output.name: working.with_data(channel, f"predicted {output.name} with {config.name}")
+        for output, channel in zip(config.outputs, prediction.probabilities, strict=True)
+    }
+    spacing = _spacing(working, volume, cell_size)
+    foreground, boundary = (np.asarray(probabilities[name].data) for name in NEEDED)
+    cells = yield from cells_from_probabilities(foreground, boundary, recipe.watershed, recipe.cleanup, spacing)
+    labels = yield from rescaling_labels(
+        Labels(cells, working.voxel_size_um, working.origin_um, source=volume.source),
+        volume.shape,
+        method=recipe.rescale.labels,
+    )
+    labels = Labels(labels.data, volume.voxel_size_um, volume.origin_um, volume.source, history=working.history)
+    if volume.voxel_size_um is None:
+        z_step = 1.0 if cell_size is None else cell_size.anisotropy
+        warnings.append(f"The voxel size is unknown: a z step is taken to be {z_step:.2g} times an xy step.")
+    if not cells.any():
+        warnings.append("No cell was found. Is this the membrane channel, and is the typical cell diameter right?")
+    provenance = _provenance(volume, source_hash, recipe, config)
+    provenance |= {
+        "cell_size": None if cell_size is None else asdict(cell_size),
+        "working_shape": list(working.shape),
+        "spacing": list(spacing),
+        "statistics": asdict(statistics),
+        "prediction": _prediction_facts(prediction),
+        "warnings": warnings,
+    }
+    return Result(labels, probabilities, provenance)
+
+
+def settings_for(recipe: Recipe, config: ModelConfig) -> Recipe:
+    """Return the recipe with what the user left unset filled in from the model."""
+    return recipe.over({"normalise": config.normalise.model_dump(), **config.recipe})
+
+
+def _check_outputs(config: ModelConfig) -> None:
+    """Say before the stack is read that a model predicts something else."""
+    names = [output.name for output in config.outputs]
+    if lacking := [name for name in NEEDED if name not in names]:
+        raise ScutoidError(
+            f"The model {config.name} cannot be used to segment cells",
+            f"it has no output named {' or '.join(lacking)}, only {', '.join(names)}",
+            "choose a model that predicts foreground and boundary",
+        )
+
+
+def _checked_hash(volume: Volume) -> Steps[str]:
+    """Check that all intensities can be computed with, and return their SHA-256.
+
+    In C order and little-endian, so that it ties a result to its stack in any format.
+    """
+    digest = hashlib.sha256()
+    for slab in z_slabs(volume.data):
+        voxels = np.ascontiguousarray(volume.data[slab])
+        try:
+            check_intensities(voxels, slab)
+        except ValueError as error:
+            raise _no_image(volume, error) from error
+        digest.update(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False).data)
+        yield Progress("Reading the stack", slab.stop, volume.shape[0])
+    return digest.hexdigest()
+
+
+def _cell_size(volume: Volume, settings: Rescale, warnings: list[str]) -> Steps[CellSize | None]:
+    """Estimate what the recipe and the file leave open: the cells' diameter, the voxels' anisotropy, or both."""
+    by_diameter = settings.mode == "cell_size" and settings.cell_diameter is None
+    if volume.voxel_size_um is not None and not by_diameter:
+        return None
+    from napari_scutoid.steps.cell_size import estimating_cell_size
+
+    try:
+        found = yield from estimating_cell_size(volume.data)
+    except ValueError as error:
+        if by_diameter:
+            raise _no_image(volume, error) from error
+        warnings.append(f"The z step could not be estimated ({error}) and is taken to equal the xy step.")
+        return None
+    if by_diameter and found.uncertainty > UNCERTAIN:
+        warnings.append(
+            f"The typical cell diameter is uncertain: {found.diameter:.0f} voxels, give or take "
+            f"{found.uncertainty:.0%}. If the cells look wrong, give it yourself (rescale.cell_diameter in a recipe)."
+        )
+    return found
+
+
+def _no_image(volume: Volume, error: ValueError) -> ScutoidError:
+    return ScutoidError(
+        f"{volume.source or 'The stack'} cannot be segmented",
+        str(error),
+        "check that the right data set and channel are chosen; a stack of which little is known can be run with a "
+        "recipe that states rescale.cell_diameter",
+    )
+
+
+def _rescaled(
+    volume: Volume, settings: Rescale, cell_size: CellSize | None, config: ModelConfig, warnings: list[str]
+) -> Steps[Volume]:
+    from napari_scutoid.steps.rescale import distortion_warning, rescaled_shape, rescaling, target_factors
+
+    if settings.mode == "voxel_size" and volume.voxel_size_um is None:
+        raise ScutoidError(
+            "The stack cannot be rescaled to a voxel size",
+            "its own voxel size is unknown",
+            "give it with --voxel-size Z Y X, or rescale by factors",
+        )
+    factors = target_factors(
+        settings,
+        volume.voxel_size_um,
+        cell_size,
+        cell_diameter=config.cell_diameter,
+        cell_diameter_range=config.cell_diameter_range,
+        anisotropy_range=config.anisotropy_range,
+    )
+    if settings.mode != "cell_size" and (warning := distortion_warning(factors, volume.voxel_size_um)):
+        warnings.append(warning)
+    shape = rescaled_shape(volume.shape, factors)
+    _check_memory(volume, shape)
+    if shape == volume.shape:
+        return volume
+    return (yield from rescaling(volume, shape, order=settings.order, anti_alias=settings.anti_alias))
+
+
+def _check_memory(volume: Volume, shape: tuple[int, int, int]) -> None:
+    """Say now, and not when the system kills the program, that the memory does not suffice for a working grid."""
+    from napari_scutoid.network.device import choose_device, free_memory
+
+    needed, free = math.prod(shape) * BYTES_PER_VOXEL, free_memory(choose_device("cpu"))
+    if needed > free:
+        raise ScutoidError(
+            f"{volume.source or 'The stack'} cannot be segmented",
+            f"{' x '.join(map(str, shape))} voxels take about {needed / 2**30:.1f} GiB of memory to segment, and "
+            f"{free / 2**30:.1f} GiB are free",
+            "close other programs, cut the stack, or put it on a coarser grid by rescale.factors in a recipe",
+        )
+
+
+def _statistics(working: Volume, recipe: Recipe) -> Steps[IntensityStatistics]:
+    from napari_scutoid.steps.normalise import statistics
+
+    try:
+        return (yield from statistics(working.data, recipe.normalise))
+    except ValueError as error:
+        raise _no_image(working, error) from error
+
+
+def _spacing(working: Volume, volume: Volume, cell_size: CellSize | None) -> VoxelSize:
+    """Return the working grid's voxel edges: in micrometres or, where unknown, relative, as estimated."""
+    if working.voxel_size_um is not None:
+        return working.voxel_size_um
+    z = 1.0 if cell_size is None else cell_size.anisotropy
+    edges = (z, 1.0, 1.0)
+    return VoxelSize(*(e * n / m for e, n, m in zip(edges, volume.shape, working.shape, strict=True)))
+
+
+def _provenance(volume: Volume, source_hash: str, recipe: Recipe, config: ModelConfig) -> dict[str, Any]:
+    return {
+        "version": PROVENANCE_VERSION,
+        "recipe": recipe.model_dump(mode="json"),
+        "source": {
+            "path": volume.source.path if volume.source else None,
+            "dataset": volume.source.dataset if volume.source else None,
+            "shape": list(volume.shape),
+            "dtype": str(volume.dtype),
+            "voxel_size_um": None if volume.voxel_size_um is None else list(volume.voxel_size_um),
+            "sha256": source_hash,
+            "history": list(volume.history),
+        },
+        "model": {"name": config.name, "weights_sha256": config.weights_sha256},
+        "versions": {name: _version(name) for name in VERSIONED},
+    }
+
+
+def _prediction_facts(prediction: Prediction) -> dict[str, Any]:
+    """Return everything the prediction says about itself but the arrays."""
+    facts = {name: getattr(prediction, name) for name in prediction.__slots__ if name != "probabilities"}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Pure array steps: no files, no network, no windows."""

@@ -1,0 +1,393 @@
+"""Coarser and finer grids: images by splines after smoothing, labels without inventing any.
+
+A grid and its resampled version cover exactly the same extent: the voxel size becomes ``voxel size * n / m`` for ``n``
+old and ``m`` new voxels, and the first voxel's centre moves by half the difference. Where the voxel size is unknown it
+stays None, and the origin is kept in voxels of the grid at hand, so that going back returns to where it was.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from napari_scutoid.progress import Progress, drain
+from napari_scutoid.steps.resampling import apply_along, coverage_matrix, interpolation_matrix, nearest_indices
+from napari_scutoid.steps.slabs import SLAB_BYTES, z_slabs
+from napari_scutoid.volume import Origin, VoxelSize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Rescale
+    from napari_scutoid.steps.cell_size import CellSize
+    from napari_scutoid.steps.resampling import Order
+    from napari_scutoid.volume import Labels, Volume
+
+Shape = tuple[int, int, int]
+Factors = tuple[float, float, float]
+LabelMethod = Literal["nearest", "voting"]
+
+DISTORTION_LIMIT = 2.0
+"""Changes of anisotropy above this factor are worth a warning."""
+
+LABEL_STEP = "Rescaling the labels"
+
+_EQUAL_SHARES = 1e-5
+
+
+def rescaled_shape(shape: Sequence[int], factors: Sequence[float]) -> Shape:
+    """Return the number of voxels after rescaling: ``round(n * factor)``, at least 1.
+
+    Raises
+    ------
+    ValueError
+        When a factor is not finite and positive.
+    """
+    if len(factors) != 3 or not all(math.isfinite(factor) and factor > 0 for factor in factors):
+        raise ValueError(f"factors must be three positive numbers (z, y, x), not {tuple(factors)}")
+    z, y, x = (max(1, round(n * factor)) for n, factor in zip(shape, factors, strict=True))
+    return z, y, x
+
+
+def rescale_volume(volume: Volume, factors: Sequence[float], *, order: int = 1, anti_alias: bool = True) -> Volume:
+    """Resample an image by new voxels per old voxel; 0.25 keeps a quarter of the slices.
+
+    The factors in effect are those between the whole numbers of voxels; voxel size and origin follow them.
+
+    Parameters
+    ----------
+    volume : Volume
+        Lazy data is read once, slab by slab.
+    factors : sequence of 3 floats
+        New voxels per old voxel along z, y, x.
+    order : int
+        Degree of the interpolating spline, 1 to 3.
+    anti_alias : bool
+        Smooth first along axes that shrink, by a Gaussian of sigma ``(1 / factor - 1) / 2`` voxels.
+
+    Returns
+    -------
+    Volume
+        float32 data on the new grid; the volume itself where the shape stays.
+
+    Raises
+    ------
+    ValueError
+        When a factor is not positive or the order not 1 to 3.
+    """
+    return rescale_to_shape(volume, rescaled_shape(volume.shape, factors), order=order, anti_alias=anti_alias)
+
+
+def rescale_to_shape(volume: Volume, shape: Sequence[int], *, order: int = 1, anti_alias: bool = True) -> Volume:
+    """Resample an image to a given number of voxels; with the original shape, the inverse of `rescale_volume`.
+
+    Parameters
+    ----------
+    shape : sequence of 3 ints
+        Voxels along z, y, x.
+    volume, order, anti_alias
+        As for `rescale_volume`.
+    """
+    return drain(rescaling(volume, shape, order=order, anti_alias=anti_alias))
+
+
+def rescaling(volume: Volume, shape: Sequence[int], *, order: int = 1, anti_alias: bool = True) -> Steps[Volume]:
+    """Do the work of `rescale_to_shape` as a job that reports progress and can be cancelled."""
+    target = _checked_shape(shape)
+    degree = _checked_order(order)
+    if target == volume.shape:
+        return volume
+    by_z, by_y, by_x = (
+        None if n == m else interpolation_matrix(n, m, degree, anti_alias=anti_alias)
+        for n, m in zip(volume.shape, target, strict=True)
+    )
+    # Slices are independent of each other until the last axis, so only one slab of the original is ever in memory.
+    coarse = np.empty((volume.shape[0], *target[1:]), dtype=np.float32)
+    for z in z_slabs(volume.data):
+        block = np.asarray(volume.data[z])
+        for matrix, axis in ((by_x, 2), (by_y, 1)):
+            if matrix is not None:
+                block = apply_along(matrix, block, axis)
+        coarse[z] = block
+        yield Progress("Rescaling", z.stop, volume.shape[0])
+    data = coarse if by_z is None else (yield from _along_z(by_z, coarse))
+    voxel_size, origin = _grid_after(volume, target)
+    note = f"rescaled from {volume.shape} to {target} voxels (order {order}{', smoothed' if anti_alias else ''})"
+    return volume.with_data(data, note, voxel_size_um=voxel_size, origin_um=origin)
+
+
+def rescale_labels(labels: Labels, factors: Sequence[float], *, method: LabelMethod = "nearest") -> Labels:
+    """Resample labels by new voxels per old voxel; no id appears that was not there.
+
+    Parameters
+    ----------
+    labels : Labels
+        The cells; a lumen is resampled with them.
+    factors : sequence of 3 floats
+        New voxels per old voxel along z, y, x.
+    method : {"nearest", "voting"}
+        ``"nearest"``: the closest old voxel's cell. ``"voting"``: the cell that fills most of the new voxel; where an
+        axis grows, the cell with most weight among the linearly interpolated ones, which gives smoother outlines.
+
+    Raises
+    ------
+    ValueError
+        When a factor is not positive or the method unknown.
+    """
+    return labels_to_shape(labels, rescaled_shape(labels.shape, factors), method=method)
+
+
+def labels_to_shape(labels: Labels, shape: Sequence[int], *, method: LabelMethod = "nearest") -> Labels:
+    """Resample labels to a given number of voxels, e.g. back to the shape of the stack they belong to.
+
+    Parameters
+    ----------
+    shape : sequence of 3 ints
+        Voxels along z, y, x.
+    labels, method
+        As for `rescale_labels`.
+    """
+    return drain(rescaling_labels(labels, shape, method=method))
+
+
+def rescaling_labels(labels: Labels, shape: Sequence[int], *, method: LabelMethod = "nearest") -> Steps[Labels]:
+    """Do the work of `labels_to_shape` as a job that reports progress and can be cancelled."""
+    target = _checked_shape(shape)
+    if method not in ("nearest", "voting"):
+        raise ValueError(f"method must be 'nearest' or 'voting', not {method!r}")
+    if target == labels.shape:
+        return labels
+    resample = _nearest if method == "nearest" else _voting
+    voxel_size, origin = _grid_after(labels, target)
+    data = yield from resample(labels.data, target)
+    lumen = labels.lumen
+    if lumen is not None:
+        lumen = (yield from resample(lumen.astype(np.uint32), target)).astype(bool)
+    return replace(
+        labels,
+        data=data,
+        lumen=lumen,
+        voxel_size_um=voxel_size,
+        origin_um=origin,
+        history=(*labels.history, f"rescaled from {labels.shape} to {target} voxels ({method})"),
+    )
+
+
+def crop(volume: Volume, slices: Sequence[slice]) -> Volume:
+    """Cut a box out of a volume; the origin moves with it.
+
+    Parameters
+    ----------
+    volume : Volume
+        Lazy data is read inside the box only.
+    slices : sequence of 3 slices
+        Along z, y, x; open ends and negative numbers as in NumPy, no steps.
+
+    Raises
+    ------
+    ValueError
+        When there are not three slices, one has a step, or the box is empty.
+    """
+    if len(slices) != 3 or any(part.step not in (None, 1) for part in slices):
+        raise ValueError(f"slices must be three slices (z, y, x) without a step, not {tuple(slices)}")
+    bounds = [part.indices(n)[:2] for part, n in zip(slices, volume.shape, strict=True)]
+    if any(stop <= start for start, stop in bounds):
+        raise ValueError(f"slices {tuple(slices)} hold no voxel of a volume of shape {volume.shape}")
+    box = tuple(slice(start, stop) for start, stop in bounds)
+    origin = Origin(*(o + start * v for o, (start, _), v in zip(volume.origin_um, bounds, volume.spacing, strict=True)))
+    note = "cropped to " + ", ".join(f"{start}:{stop}" for start, stop in bounds)
+    return volume.with_data(np.asarray(volume.data[box]), note, origin_um=origin)
+
+
+def target_factors(
+    settings: Rescale,
+    voxel_size_um: VoxelSize | None = None,
+    cell_size: CellSize | None = None,
+    *,
+    cell_diameter: float = 16.0,
+    cell_diameter_range: tuple[float, float] = (10.0, 28.0),
+    anisotropy_range: tuple[float, float] = (0.4, 4.0),
+) -> Factors:
+    """Return the factors that the settings ask for.
+
+    In mode ``"cell_size"``, z alone is resampled where the anisotropy (z step over xy step; from the voxel size where
+    it is known, else as estimated) lies outside the model's range, as far as to the edge of that range. Then all axes
+    are, by one factor, where cells are smaller or larger than the model can handle; by more than its uncertainty where
+    the diameter is an estimate, since resampling on a wrong one costs more than cells of a slightly unusual size.
+
+    Parameters
+    ----------
+    settings : Rescale
+        What the user or the model chose.
+    voxel_size_um : VoxelSize, optional
+        Of the stack.
+    cell_size : CellSize, optional
+        Estimated from the stack; ``settings.cell_diameter`` wins over its diameter.
+    cell_diameter, cell_diameter_range, anisotropy_range
+        What the model was trained for, see ``ModelConfig``.
+
+    Returns
+    -------
+    tuple of 3 floats
+        New voxels per old voxel along z, y, x.
+
+    Raises
+    ------
+    ValueError
+        When the mode needs a voxel size or a cell size that is not there.
+    """
+    if settings.mode == "none":
+        return 1.0, 1.0, 1.0
+    if settings.mode == "factors":
+        if settings.factors is None:
+            raise ValueError("settings of mode 'factors' need factors")
+        return settings.factors
+    if settings.mode == "voxel_size":
+        if settings.voxel_size_um is None or voxel_size_um is None:
+            raise ValueError("rescaling to a voxel size needs the stack's own voxel size, which is unknown")
+        z, y, x = (old / new for old, new in zip(voxel_size_um, settings.voxel_size_um, strict=True))
+        return z, y, x
+    diameter = settings.cell_diameter or (cell_size.diameter if cell_size is not None else None)
+    if diameter is None:
+        raise ValueError("rescaling by cell size needs cell_size, or cell_diameter in the settings")
+    anisotropy = _anisotropy(voxel_size_um, cell_size)
+    by_z = anisotropy / min(max(anisotropy, anisotropy_range[0]), anisotropy_range[1])
+    diameter *= by_z ** (1 / 3)
+    smallest, largest = cell_diameter_range
+    slack = 1.0 if settings.cell_diameter or cell_size is None else 1 + cell_size.uncertainty
+    overall = 1.0 if smallest / slack <= diameter <= largest * slack else cell_diameter / diameter
+    return by_z * overall, overall, overall
+
+
+def distortion_warning(factors: Sequence[float], voxel_size_um: VoxelSize | None = None) -> str | None:
+    """Return what to tell the user where factors stretch cells by more than 2x along one axis, else None.
+
+    Parameters
+    ----------
+    factors : sequence of 3 floats
+        New voxels per old voxel along z, y, x.
+    voxel_size_um : VoxelSize, optional
+        Of the stack; its new size is then told too.
+    """
+    stretch = max(factors) / min(factors)
+    if stretch <= DISTORTION_LIMIT * (1 + 1e-9):
+        return None
+    text = (
+        f"The factors {_numbers(factors)} (z, y, x) change the cells' proportions {stretch:.3g}x on the voxel grid: "
+        f"a ball becomes {_numbers([factor / min(factors) for factor in factors])} in relative voxels"
+    )
+    if voxel_size_um is not None:
+        new = [old / factor for old, factor in zip(voxel_size_um, factors, strict=True)]
+        text += (
+            f"; voxels of {_numbers(voxel_size_um)} µm become {_numbers(new)} µm, "
+            f"z step over xy step {_z_over_xy(voxel_size_um):.3g} becomes {_z_over_xy(new):.3g}"
+        )
+    return text + "."
+
+
+def _anisotropy(voxel_size_um: VoxelSize | None, cell_size: CellSize | None) -> float:
+    if voxel_size_um is not None:
+        return _z_over_xy(voxel_size_um)
+    return cell_size.anisotropy if cell_size is not None else 1.0
+
+
+def _z_over_xy(size: Sequence[float]) -> float:
+    return float(size[0] / math.sqrt(size[1] * size[2]))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.3g}" for value in values)
+
+
+def _checked_shape(shape: Sequence[int]) -> Shape:
+    if len(shape) != 3 or any(int(n) != n or n < 1 for n in shape):
+        raise ValueError(f"shape must be three whole positive numbers (z, y, x), not {tuple(shape)}")
+    z, y, x = (int(n) for n in shape)
+    return z, y, x
+
+
+def _checked_order(order: int) -> Order:
+    if order not in (1, 2, 3):
+        raise ValueError(f"order must be 1, 2 or 3, not {order}")
+    return cast("Order", order)
+
+
+def _grid_after(grid: Volume | Labels, shape: Shape) -> tuple[VoxelSize | None, Origin]:
+    """Voxel size and origin of the same extent cut into another number of voxels."""
+    ratios = [n / m for n, m in zip(grid.shape, shape, strict=True)]
+    if grid.voxel_size_um is None:
+        return None, Origin(*((o + (r - 1) / 2) / r for o, r in zip(grid.origin_um, ratios, strict=True)))
+    size = VoxelSize(*(v * r for v, r in zip(grid.voxel_size_um, ratios, strict=True)))
+    shift = [(new - old) / 2 for new, old in zip(size, grid.voxel_size_um, strict=True)]
+    return size, Origin(*(o + s for o, s in zip(grid.origin_um, shift, strict=True)))
+
+
+def _along_z(matrix: sparse.csr_array, data: NDArray[np.float32]) -> Steps[NDArray[np.float32]]:
+    """Apply the operator along z in bands of rows: the whole stack is not copied once more."""
+    height = data.shape[1]
+    result = np.empty((matrix.shape[0], *data.shape[1:]), dtype=np.float32)
+    rows = max(1, SLAB_BYTES // (data.itemsize * data.shape[0] * data.shape[2]))
+    for y in range(0, height, rows):
+        result[:, y : y + rows] = apply_along(matrix, data[:, y : y + rows], 0)
+        yield Progress("Rescaling along z", min(y + rows, height), height)
+    return result
+
+
+def _nearest(labels: NDArray[np.uint32], shape: Shape) -> Steps[NDArray[np.uint32]]:
+    yield Progress(LABEL_STEP, 0, shape[0])
+    z, y, x = (nearest_indices(n, m) for n, m in zip(labels.shape, shape, strict=True))
+    return labels[np.ix_(z, y, x)]
+
+
+def _voting(labels: NDArray[np.uint32], shape: Shape) -> Steps[NDArray[np.uint32]]:
+    """Vote in bands of new slices, so that memory stays bounded."""
+    by_z, by_y, by_x = (
+        interpolation_matrix(n, m) if m > n else coverage_matrix(n, m) for n, m in zip(labels.shape, shape, strict=True)
+    )
+    operators = (by_y.tocsc(), by_x.tocsc())
+    result = np.empty(shape, dtype=np.uint32)
+    # Old slices count as well: few new ones may need the whole of a fine stack.
+    old_bytes = labels[0].nbytes * labels.shape[0] // shape[0]
+    thickness = max(1, SLAB_BYTES // max(result[0].nbytes, old_bytes))
+    for start in range(0, shape[0], thickness):
+        yield Progress(LABEL_STEP, start, shape[0])
+        band = by_z[start : start + thickness].tocsc()
+        reached = np.flatnonzero(np.diff(band.indptr))
+        part = slice(int(reached[0]), int(reached[-1]) + 1)
+        result[start : start + thickness] = _vote(labels[part], (band[:, part], *operators))
+    return result
+
+
+def _vote(labels: NDArray[np.uint32], operators: Sequence[sparse.csc_array]) -> NDArray[np.uint32]:
+    """Each id's share of every new voxel, one bounding box at a time; the largest share wins, then the lowest id."""
+    from scipy.ndimage import find_objects
+
+    ids, compact = np.unique(labels, return_inverse=True)
+    compact = compact.reshape(labels.shape).astype(np.int32)
+    compact += 1  # find_objects skips 0
+    shape = tuple(matrix.shape[0] for matrix in operators)
+    winner = np.zeros(shape, dtype=np.uint32)
+    most = np.zeros(shape, dtype=np.float32)
+    for index, box in enumerate(find_objects(compact)):
+        share: NDArray[Any] = compact[box] == index + 1
+        place = []
+        for axis, part in enumerate(box):
+            matrix = operators[axis][:, part]
+            if matrix.nnz == 0:
+                break
+            rows = slice(int(matrix.indices.min()), int(matrix.indices.max()) + 1)
+            share = apply_along(matrix[rows].tocsr(), share, axis)
+            place.append(rows)
+        else:
+            at = tuple(place)
+            better = share > most[at] + _EQUAL_SHARES
+            winner[at][better] = ids[index]
+            most[at][better] = share[better]
+    return winner

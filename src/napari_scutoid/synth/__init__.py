@@ -1,0 +1,1 @@
+"""Synthetic epithelia with true labels: sample data, training of the built-in model, benchmarks."""

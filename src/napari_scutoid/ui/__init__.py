@@ -1,0 +1,1 @@
+"""The napari widgets. Nothing here computes; everything runs the core through `ui.jobs`."""

@@ -1,0 +1,115 @@
+"""Training: hand-computed losses, honest patches, and a loss that falls."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_scutoid.network.config import Architecture
+from napari_scutoid.network.dataset import Example, draw_patch
+from napari_scutoid.network.losses import bce_dice, soft_dice
+from napari_scutoid.network.train import Schedule, learning_rate_factor, train
+from napari_scutoid.network.unet import build
+from napari_scutoid.progress import drain
+
+
+def test_soft_dice_by_hand():
+    probabilities = torch.tensor([1.0, 0.5, 0.0, 0.0]).reshape(1, 1, 1, 1, 4)
+    target = torch.tensor([1.0, 1.0, 1.0, 0.0]).reshape(1, 1, 1, 1, 4)
+    # overlap 1.5, sums 1.5 and 3, plus one on both sides of the fraction
+    assert soft_dice(probabilities, target).item() == pytest.approx((2 * 1.5 + 1) / (1.5 + 3 + 1))
+
+
+def test_dice_of_two_empty_masks_is_one():
+    nothing = torch.zeros(1, 2, 2, 2, 2)
+    assert soft_dice(nothing, nothing).tolist() == [1.0, 1.0]
+
+
+def test_bce_dice_by_hand():
+    logits = torch.zeros(1, 1, 1, 1, 2)
+    target = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 1, 2)
+    # sigmoid(0) = 1/2 everywhere: cross-entropy ln 2, Dice (2 * 0.5 + 1) / (1 + 1 + 1)
+    assert bce_dice(logits, target).item() == pytest.approx(math.log(2) + 1 - 2 / 3)
+
+
+def test_bce_dice_of_a_sure_and_right_answer_is_zero():
+    target = (torch.arange(16).reshape(1, 2, 2, 2, 2) % 2).float()
+    assert bce_dice(200 * target - 100, target).item() == pytest.approx(0, abs=1e-6)
+
+
+def _two_cells():
+    labels = np.zeros((8, 16, 16), np.uint16)
+    labels[:, 2:14, 2:8], labels[:, 2:14, 8:14] = 1, 2
+    return labels
+
+
+def test_targets_are_foreground_and_two_voxels_of_boundary():
+    example = Example.from_labels(np.zeros((8, 16, 16)), _two_cells())
+    foreground, boundary = example.targets
+    assert foreground[0, 8].tolist() == [False] * 2 + [True] * 12 + [False] * 2
+    assert np.flatnonzero(boundary[0, 8]).tolist() == [1, 2, 7, 8, 13, 14]
+
+
+def test_image_and_labels_must_fit():
+    with pytest.raises(ValueError, match=r"\(8, 16, 16\).*\(4, 16, 16\)"):
+        Example.from_labels(np.zeros((8, 16, 16)), np.zeros((4, 16, 16), np.uint8))
+
+
+def test_image_and_target_are_turned_together():
+    labels = _two_cells()
+    # The image shows the foreground itself, so each augmented pair must still agree voxel by voxel.
+    example = Example.from_labels((labels > 0).astype(np.float32), labels)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        image, target = draw_patch([example], (8, 12, 12), rng)
+        assert image.shape == (1, 8, 12, 12)
+        assert target.shape == (2, 8, 12, 12)
+        inside = target[0] > 0
+        if inside.any() and not inside.all():
+            assert image[0][inside].min() > image[0][~inside].max()
+
+
+def test_patches_are_taken_where_cells_are():
+    labels = np.zeros((8, 64, 64), np.uint8)
+    labels[:, :8, :8] = 1
+    example = Example.from_labels(np.zeros(labels.shape), labels)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert draw_patch([example], (8, 16, 16), rng, empty_share=0.0)[1][0].any()
+
+
+@pytest.mark.parametrize("patch", [(8, 8, 12), (16, 16, 16)])
+def test_a_patch_that_does_not_fit_is_refused(patch):
+    example = Example.from_labels(np.zeros((8, 16, 16)), _two_cells())
+    with pytest.raises(ValueError, match="patch"):
+        draw_patch([example], patch, np.random.default_rng(0))
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    rates = [learning_rate_factor(done) for done in np.linspace(0, 1, 101)]
+    assert rates[0] < 0.1
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    assert rates[-1] == pytest.approx(0)
+    assert np.argmax(rates) <= 3
+
+
+def test_training_lowers_the_loss_and_is_reproducible():
+    labels = _two_cells()
+    example = Example.from_labels((labels > 0) + np.random.default_rng(0).normal(0, 0.1, labels.shape), labels)
+    schedule = Schedule(minutes=1.0, steps=25, patch=(8, 16, 16), learning_rate=1e-2)
+
+    def once():
+        torch.manual_seed(0)
+        network = build(Architecture(plan=((4, 4), (8, 8))), 2)
+        return drain(train(network, [example], schedule))
+
+    one, again = once(), once()
+    assert len(one.losses) == 25
+    assert one.losses == again.losses
+    assert np.mean(one.losses[-5:]) < 0.8 * np.mean(one.losses[:5])
+    assert not one.module.training
+    for mine, other in zip(one.module.parameters(), again.module.parameters(), strict=True):
+        assert torch.equal(mine, other)

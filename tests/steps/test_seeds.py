@@ -1,0 +1,81 @@
+"""Maxima of the distance to the wall become seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_scutoid.steps.seeds import place_seeds
+
+
+def profile(*distances):
+    return np.asarray(distances, np.float32).reshape(1, 1, -1)
+
+
+def seeds_of(distance, *, sigma=0.0, smallest_distance=0.0, prominence=0.0, **others):
+    return place_seeds(distance, sigma=sigma, smallest_distance=smallest_distance, prominence=prominence, **others)
+
+
+def places(seeds):
+    return np.nonzero(seeds[0, 0])[0].tolist()
+
+
+def test_a_plateau_is_one_seed():
+    distance = np.zeros((3, 9, 9), np.float32)
+    distance[1, 1:8, 1:3] = 3
+    distance[1, 1:8, 5:8] = 4
+    assert [seeds_of(distance, smallest_distance=d).max() for d in (2.0, 3.5, 4.5)] == [2, 1, 0]
+
+
+def test_a_shoulder_is_no_seed():
+    assert places(seeds_of(profile(0, 1, 1, 1, 2, 3, 1, 0))) == [5]
+
+
+def test_smoothing_removes_small_maxima():
+    ridge = profile(0, 2, 4, 5, 4.9, 5, 4.9, 5, 4, 2, 0)
+    assert seeds_of(ridge).max() == 3
+    assert seeds_of(ridge, sigma=1.0).max() == 1
+
+
+@pytest.mark.parametrize("backend", ["bioimage-cpp", "scikit-image"])
+def test_prominence_is_relative_to_the_lower_maximum(backend):
+    for scale in (1.0, 10.0):
+        waist = profile(0, 4, 8, 10, 7, 9, 3, 0) * np.float32(scale)  # 7 is 22 % less than 9
+        assert places(seeds_of(waist, prominence=0.2, backend=backend)) == [3, 5]
+        assert places(seeds_of(waist, prominence=0.25, backend=backend)) == [3]
+
+
+def test_of_equal_maxima_one_stays():
+    assert places(seeds_of(profile(0, 5, 4.9, 5, 4.8, 5, 0), prominence=0.1)) == [1]
+
+
+def test_a_chain_of_maxima_is_one_seed():
+    assert places(seeds_of(profile(0, 5, 4.8, 5.2, 5, 5.4, 5.2, 5.6, 0), prominence=0.1)) == [7]
+
+
+def test_maxima_behind_a_wall_both_stay():
+    assert places(seeds_of(profile(0, 5, 0, 6, 0), prominence=1.0)) == [1, 3]
+
+
+@given(st.lists(st.integers(0, 30), min_size=3, max_size=20, unique=True), st.sampled_from([0.1, 0.3, 0.6]))
+def test_equals_the_definition_on_a_line(heights, prominence):
+    line = [0, *(h + 1 for h in heights), 0]
+    peaks = [i for i in range(1, len(line) - 1) if line[i - 1] < line[i] > line[i + 1]]
+
+    def narrowest_way_to_a_higher_one(i):
+        return max((min(line[min(i, j) : max(i, j) + 1]) for j in peaks if line[j] > line[i]), default=-1)
+
+    expected = [i for i in peaks if narrowest_way_to_a_higher_one(i) < np.float32(1 - prominence) * line[i]]
+    assert places(seeds_of(profile(*line), prominence=prominence)) == expected
+
+
+def test_no_interior_gives_no_seed():
+    assert not seeds_of(np.zeros((3, 4, 5), np.float32), sigma=1.0, prominence=0.1).any()
+
+
+def test_smoothing_honours_the_voxel_edges():
+    ridge = np.zeros((1, 3, 11), np.float32)
+    ridge[0, 1] = [0, 2, 4, 5, 4.9, 5, 4.9, 5, 4, 2, 0]
+    assert seeds_of(ridge, sigma=1.0, unit=(1, 1, 1)).max() < seeds_of(ridge, sigma=1.0, unit=(1, 1, 10)).max()

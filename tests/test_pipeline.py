@@ -1,0 +1,195 @@
+"""The whole way from a stack to labels, with the built-in model on small synthetic tissue."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.metrics import evaluate
+from napari_scutoid.network.checkpoint import save_model
+from napari_scutoid.network.config import Architecture, ModelConfig, Output
+from napari_scutoid.network.unet import build
+from napari_scutoid.pipeline import run, settings_for
+from napari_scutoid.progress import Progress, drain
+from napari_scutoid.recipe import Normalise, Recipe
+from napari_scutoid.synth.tissue import synthesise
+from napari_scutoid.volume import Origin, Volume, VoxelSize
+
+AS_IT_IS = Recipe.model_validate({"rescale": {"mode": "none"}, "predict": {"precision": "fp32"}})
+HALVED = {"mode": "factors", "factors": (0.5, 0.5, 0.5)}
+
+
+@pytest.fixture(scope="module")
+def cyst():
+    optics = {"apical": 1.0, "lumen_fill": 0.0, "photons": 60.0, "read_noise": 0.02, "blur": 0.5, "axial": 1.2}
+    optics |= {"thickness": 0.5, "missing": 0.0, "saturation": 0.0, "cytoplasm": 0.05, "background": 0.02}
+    optics |= {"nuclei": 1.0, "puncta": 0.0, "debris": 0, "attenuation": 0.8, "regrid": 0.0, "gamma": 1.0}
+    return synthesise("cyst", (48, 64, 64), 4, cell_diameter=14, optics=optics)
+
+
+@pytest.fixture(scope="module")
+def result(cyst):
+    return drain(run(cyst.image, AS_IT_IS))
+
+
+def test_finds_most_cells_of_a_clean_cyst(cyst, result):
+    scores = evaluate(result.labels.data, cyst.labels.data)
+    assert scores["ap50"] > 0.6
+    assert scores["foreground_iou"] > 0.8
+
+
+def test_labels_lie_on_the_stacks_own_grid(cyst, result):
+    assert result.labels.shape == cyst.image.shape
+    assert result.labels.voxel_size_um == cyst.image.voxel_size_um
+    assert result.labels.origin_um == cyst.image.origin_um
+    assert result.labels.data.dtype == np.uint32
+
+
+def test_probabilities_are_named_and_bounded(result):
+    assert set(result.probabilities) == {"foreground", "boundary"}
+    for volume in result.probabilities.values():
+        data = np.asarray(volume.data)
+        assert 0 <= data.min() and data.max() <= 1
+
+
+def test_provenance_is_json_and_names_what_was_used(cyst, result):
+    told = json.loads(json.dumps(result.provenance))
+    assert told["recipe"]["watershed"]["backend"] == "bioimage-cpp"
+    assert told["source"]["shape"] == list(cyst.image.shape)
+    assert len(told["source"]["sha256"]) == 64
+    assert len(told["model"]["weights_sha256"]) == 64
+    assert told["prediction"]["precision"] == "fp32"
+    assert told["prediction"]["tiles"] >= 1
+    assert told["versions"]["numpy"] == np.__version__
+
+
+def test_the_recipe_in_the_provenance_gives_the_same_labels(cyst, result):
+    again = drain(run(cyst.image, Recipe.model_validate(result.provenance["recipe"])))
+    np.testing.assert_array_equal(again.labels.data, result.labels.data)
+
+
+def test_rescaled_run_comes_back_to_the_stacks_grid(cyst):
+    fine = Volume(np.repeat(np.asarray(cyst.image.data), 2, axis=1)[:, :-1], VoxelSize(1.0, 0.5, 1.0), Origin(3, 2, 1))
+    recipe = Recipe.model_validate({"rescale": {"mode": "factors", "factors": (1.0, 0.5, 1.0)}})
+    found = drain(run(fine, recipe))
+    assert found.labels.shape == fine.shape
+    assert found.labels.origin_um == fine.origin_um
+    foreground = found.probabilities["foreground"]
+    assert foreground.shape == (48, 64, 64)
+    assert foreground.voxel_size_um is not None
+    assert foreground.voxel_size_um.y == pytest.approx(0.5 * 127 / 64)
+    assert found.labels.data.max() > 5
+
+
+def test_distortion_and_unknown_voxel_size_are_told(cyst):
+    stack = Volume(np.asarray(cyst.image.data))
+    recipe = Recipe.model_validate({"rescale": {"mode": "factors", "factors": (1.0, 0.25, 0.25)}})
+    told = " ".join(drain(run(stack, recipe)).warnings)
+    assert "proportions 4x" in told
+    assert "voxel size is unknown" in told
+
+
+@pytest.mark.parametrize("rescale", [{"mode": "none"}, HALVED, {"cell_diameter": 14.0}])
+def test_an_unknown_z_step_is_estimated_however_the_stack_is_rescaled(cyst, rescale):
+    flat = Volume(np.asarray(cyst.image.data)[::3])
+    result = drain(run(flat, Recipe.model_validate({"rescale": rescale})))
+    z, y, x = np.multiply(result.provenance["spacing"], result.provenance["working_shape"]) / flat.shape
+    assert y == x == pytest.approx(1)
+    assert z == pytest.approx(result.provenance["cell_size"]["anisotropy"])
+    assert z == pytest.approx(3, rel=0.5)
+    assert any(f"z step is taken to be {z:.2g} times" in warning for warning in result.warnings)
+
+
+def test_a_grid_that_memory_cannot_hold_is_refused(monkeypatch):
+    monkeypatch.setattr("napari_scutoid.network.device.free_memory", lambda device: 2**30)
+    recipe = Recipe.model_validate({"rescale": {"mode": "factors", "factors": (4.0, 4.0, 4.0)}})
+    with pytest.raises(ScutoidError, match=r"384 x 512 x 512 voxels take about 3\.8 GiB .*1\.0 GiB are free"):
+        drain(run(Volume(np.zeros((96, 128, 128), np.uint8), VoxelSize(1, 1, 1)), recipe))
+
+
+def test_progress_names_every_stage(cyst):
+    reports = []
+    drain(run(cyst.image, Recipe.model_validate(AS_IT_IS.model_dump() | {"rescale": HALVED})), reports.append)
+    steps = list(dict.fromkeys(report.step for report in reports))
+    assert steps[:4] == ["Loading the model", "Reading the stack", "Rescaling", "Rescaling along z"]
+    assert steps[4:7] == ["Measuring intensities", "Looking for tissue", "Predicting"]
+    assert steps[-1] == "Rescaling the labels"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (np.full((16, 16, 16), 7, np.uint8), "contrast"),
+        (np.full((16, 16, 16), np.nan, np.float32), "NaN"),
+        (np.linspace(-3e38, 3e38, 4096, dtype=np.float32).reshape(16, 16, 16), "beyond"),
+    ],
+)
+@pytest.mark.parametrize("rescale", [{"mode": "none"}, {"mode": "cell_size"}, HALVED])
+def test_a_stack_without_an_image_in_it_is_refused(data, why, rescale):
+    recipe = Recipe.model_validate({"rescale": rescale})
+    with pytest.raises(ScutoidError, match=why):
+        drain(run(Volume(data), recipe))
+
+
+def test_a_given_diameter_needs_no_estimate(cyst):
+    recipe = Recipe.model_validate({"rescale": {"cell_diameter": 14.0}})
+    assert drain(run(cyst.image, recipe)).provenance["cell_size"] is None
+
+
+def test_a_given_diameter_works_where_nothing_can_be_estimated():
+    ramp = Volume(np.broadcast_to(np.arange(24, dtype=np.uint16), (16, 24, 24)))
+    with pytest.raises(ScutoidError, match=r"enclosed.*rescale\.cell_diameter"):
+        drain(run(ramp))
+    result = drain(run(ramp, Recipe.model_validate({"rescale": {"cell_diameter": 12.0}})))
+    assert result.labels.shape == ramp.shape
+    assert any("z step could not be estimated" in warning for warning in result.warnings)
+
+
+def test_rescaling_to_a_voxel_size_needs_one():
+    recipe = Recipe.model_validate({"rescale": {"mode": "voxel_size", "voxel_size_um": (1.0, 1.0, 1.0)}})
+    with pytest.raises(ScutoidError, match="--voxel-size"):
+        drain(run(Volume(np.zeros((16, 16, 16), np.uint8)), recipe))
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(ScutoidError, match="model"):
+        drain(run(Volume(np.zeros((16, 16, 16), np.uint8)), AS_IT_IS, "no-such-model"))
+
+
+def test_a_model_that_predicts_something_else_is_refused_before_the_stack_is_read(tmp_path):
+    class Untouched:
+        shape, dtype = (16, 16, 16), np.dtype(np.uint8)
+
+        def __getitem__(self, key):
+            raise AssertionError("the stack was read")
+
+    config = ModelConfig(name="lumen", architecture=Architecture(plan=((2, 2),)), outputs=(Output(name="lumen"),))
+    save_model(tmp_path / "lumen", build(config.architecture, 1), config)
+    with pytest.raises(ScutoidError, match="no output named foreground or boundary, only lumen"):
+        drain(run(Volume(Untouched()), AS_IT_IS, tmp_path / "lumen"))
+
+
+def test_the_hash_does_not_depend_on_the_byte_order(cyst, result):
+    data = np.asarray(cyst.image.data)
+    swapped = Volume(data.astype(data.dtype.newbyteorder()), cyst.image.voxel_size_um)
+    told = drain(run(swapped, AS_IT_IS)).provenance["source"]
+    assert told["sha256"] == result.provenance["source"]["sha256"]
+
+
+def test_what_the_user_set_wins_over_the_model_over_the_default():
+    config = ModelConfig(
+        name="m", normalise=Normalise(method="zscore"), recipe={"watershed": {"seed_sigma": 3.0, "seed_distance": 5.0}}
+    )
+    recipe = settings_for(Recipe.model_validate({"watershed": {"seed_sigma": 1.5}}), config)
+    assert recipe.watershed.seed_sigma == 1.5
+    assert recipe.watershed.seed_distance == 5.0
+    assert recipe.watershed.foreground_threshold == Recipe().watershed.foreground_threshold
+    assert recipe.normalise.method == "zscore"
+
+
+def test_a_steps_fraction_stays_within_bounds():
+    assert Progress("x").fraction == 0
+    assert Progress("x", 3, 2).fraction == 1
