@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -15,39 +15,40 @@ if TYPE_CHECKING:
 
     from zarr.core.buffer import Buffer
 
-_POLL_SECONDS = 0.01
-
 
 class Folder(LocalStore):
     """A folder that refuses all after the first failure.
 
     Zarr writes several chunks at a time and passes on the first failure while the others still go on: they would make
-    anew the folder that is being removed.
+    anew the folder that is being removed, or, if the program ends first, print about themselves after its message.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._failure: OSError | None = None
-        self._busy = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write one file, or raise what an earlier one has met."""
+        self._loop = asyncio.get_running_loop()
         if self._failure is not None:
             raise self._failure
-        self._busy += 1
         try:
             await super().set(key, value)
         except OSError as error:
             self._failure = error
             raise
-        finally:
-            self._busy -= 1
 
     def stop(self) -> None:
-        """Let nothing more be written, and wait for what is being written."""
+        """Let nothing more be written, and wait for all that Zarr has begun or put off."""
         self._failure = self._failure or OSError("writing has ended")
-        while self._busy:
-            time.sleep(_POLL_SECONDS)
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(_others_done(), self._loop).result()
+
+
+async def _others_done() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 @contextlib.contextmanager
