@@ -65,6 +65,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Volume, Recipe, str]]:
         told = {
             "warnings": ["the voxel size is unknown"],
             "cell_size": {"diameter": 15.96, "anisotropy": 0.5, "uncertainty": 0.1},
+            "cells": {"n": 2, "touch_border": [1, 2]},
             "working_shape": [2, 3, 4],
             "prediction": facts,
         }
@@ -242,6 +243,7 @@ def test_segment_writes_labels_and_warns(
         "Predicting",
         "Estimated cell diameter: 16.0 voxels (give or take 10%), z step 0.50 times the xy step.",
         "Predicted on 2 x 3 x 4 voxels, cpu in bf16; 1 of 4 tiles held no tissue.",
+        "2 cells, 2 of them cut by the stack's border.",
         "Warning: the voxel size is unknown",
         f"2 cells in {tmp_path / 'out.h5'}",
     ]

@@ -66,6 +66,15 @@ def test_provenance_is_json_and_names_what_was_used(cyst, result):
     assert told["versions"]["numpy"] == np.__version__
 
 
+def test_cells_that_the_border_cuts_are_flagged(result):
+    labels, cells = result.labels.data, result.provenance["cells"]
+    inner = np.zeros(labels.shape, bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    assert cells["n"] == np.unique(labels[labels > 0]).size
+    assert cells["touch_border"] == np.setdiff1d(labels[~inner], 0).tolist()
+    assert any(f"{cells['n']} cells, {len(cells['touch_border'])} of them cut" in fact for fact in result.facts)
+
+
 def test_the_recipe_in_the_provenance_gives_the_same_labels(cyst, result):
     again = drain(run(cyst.image, Recipe.model_validate(result.provenance["recipe"])))
     np.testing.assert_array_equal(again.labels.data, result.labels.data)

@@ -69,11 +69,12 @@ class Result:
                 f"Estimated cell diameter: {size['diameter']:.1f} voxels (give or take {size['uncertainty']:.0%}), "
                 f"z step {size['anisotropy']:.2f} times the xy step."
             )
-        done = self.provenance["prediction"]
+        cells, done = self.provenance["cells"], self.provenance["prediction"]
         lines.append(
             f"Predicted on {' x '.join(map(str, self.provenance['working_shape']))} voxels, {done['device']} in "
             f"{done['precision']}; {done['tiles_skipped']} of {done['tiles']} tiles held no tissue."
         )
+        lines.append(f"{cells['n']} cells, {len(cells['touch_border'])} of them cut by the stack's border.")
         return lines
 
 
@@ -106,6 +107,7 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
     # Imported in the worker's thread, when the job starts: opening a widget must not load torch.
     from napari_scutoid.network.checkpoint import load_model
     from napari_scutoid.network.predict import predict
+    from napari_scutoid.steps.cell_table import cell_table
     from napari_scutoid.steps.rescale import rescaling_labels
     from napari_scutoid.steps.watershed import cells_from_probabilities
 
@@ -138,8 +140,10 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
         warnings.append(f"The voxel size is unknown: a z step is taken to be {z_step:.2g} times an xy step.")
     if not cells.any():
         warnings.append("No cell was found. Is this the membrane channel, and is the typical cell diameter right?")
+    table = cell_table(labels.data)
     provenance = _provenance(volume, source_hash, recipe, config)
     provenance |= {
+        "cells": {"n": len(table), "touch_border": table.cell[table.touches_border].tolist()},
         "cell_size": None if cell_size is None else asdict(cell_size),
         "working_shape": list(working.shape),
         "spacing": list(spacing),
