@@ -17,7 +17,7 @@ from napari_scutoid.io.mat_write import write_mat73
 from napari_scutoid.io.open import inspect, open_labels, open_volume
 from napari_scutoid.io.save import result_suffixes, save_result
 from napari_scutoid.progress import drain
-from napari_scutoid.volume import Labels, Origin, VoxelSize
+from napari_scutoid.volume import Labels, Origin, Volume, VoxelSize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,6 +127,55 @@ def test_the_new_file_tells_where_it_came_from(tmp_path: Path) -> None:
         made = json.loads(file.attrs["provenance"])
         assert made["convert"] == {"source": str(source), "datasets": {"raw": "raw"}}
         assert json.loads(file["raw"].attrs["history"]) == ["float64 narrowed to uint16, every number the same"]
+
+
+@pytest.mark.parametrize("suffix", result_suffixes())
+@pytest.mark.parametrize("first", [".h5", ".mat", ".tif", ".ome.tif", ".zarr"])
+def test_how_a_result_was_made_goes_along(tmp_path: Path, first: str, suffix: str) -> None:
+    made = {"recipe": {"sigma": 0.5}, "µ": ["µm", None, True]}
+    save_result(tmp_path / f"a{first}", Labels(CELLS), {}, made)
+    assert inspect(tmp_path / f"a{first}").provenance == made
+    run(tmp_path / f"a{first}", tmp_path / f"b{suffix}")
+    stated = inspect(tmp_path / f"b{suffix}").provenance
+    assert stated["convert"]["source"] == str(tmp_path / f"a{first}")
+    assert stated["source_provenance"] == made
+
+
+@pytest.mark.parametrize("suffix", [*result_suffixes(), ".ome.tif"])
+@pytest.mark.parametrize("first", [".h5", ".mat", ".tif", ".zarr"])
+def test_probabilities_are_fractions_in_every_format(tmp_path: Path, first: str, suffix: str) -> None:
+    before = np.linspace(0, 1, 990, dtype="f4").reshape(SHAPE)
+    save_result(tmp_path / f"a{first}", Labels(CELLS, VoxelSize(*SIZE)), {"foreground": Volume(before)}, {})
+    source = tmp_path / ("a_foreground.tif" if first == ".tif" else f"a{first}")
+    target = tmp_path / f"b{suffix}"
+    (done,) = run(source, target, Choice("foreground")).written
+    assert (done.name, done.kind, done.before, done.after) == ("foreground", "other", np.uint8, np.uint8)
+    assert done.notes == ("0 to 255 stand for 0 to 1",)
+    (info,) = inspect(target).datasets
+    assert (info.dtype, info.guess, info.full_scale) == ("uint8", "other", 255)
+    once, twice = (open_volume(file, "foreground").data for file in (source, target))
+    assert once.dtype == twice.dtype == np.float32
+    np.testing.assert_allclose(once[...], before, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(twice[...], once[...])
+    np.testing.assert_array_equal(twice[3, ::-2], once[3, ::-2])
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [("u1", 255), ("u2", 65_535)])
+def test_probabilities_of_another_program_keep_every_step(tmp_path: Path, dtype: str, largest: int) -> None:
+    whole = np.linspace(0, largest, 990).round().astype(dtype).reshape(SHAPE)
+    source = h5(tmp_path / "a.h5", membrane=whole, image=whole)
+    with h5py.File(source, "a") as file:
+        for name in file:
+            file[name].attrs["scale"] = 1 / largest if name == "membrane" else 0.1
+    assert {info.path: (info.guess, info.full_scale) for info in inspect(source).datasets} == {
+        "membrane": ("other", largest),
+        "image": ("image", None),
+    }
+    run(source, tmp_path / "b.mat", Choice("membrane"))
+    run(source, tmp_path / "c.h5")
+    with h5py.File(tmp_path / "b.mat") as matlab, h5py.File(tmp_path / "c.h5") as image:
+        np.testing.assert_array_equal(np.swapaxes(matlab["membrane"][()], 1, 2), whole)
+        np.testing.assert_array_equal(image["image"][()], whole)
 
 
 def test_fractions_stay_unless_they_may_be_rounded(tmp_path: Path) -> None:

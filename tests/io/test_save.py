@@ -66,7 +66,9 @@ def test_probabilities_are_bytes_with_a_scale_on_their_own_grid(tmp_path: Path, 
 def test_bytes_stay_bytes(tmp_path: Path) -> None:
     before = Volume(np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
     save_result(tmp_path / "a.h5", labels(), {"foreground": before}, {})
-    np.testing.assert_array_equal(open_volume(tmp_path / "a.h5", "foreground").data[...], before.data)
+    with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["foreground"][()], before.data)
+    np.testing.assert_array_equal(open_volume(tmp_path / "a.h5", "foreground").data[...] * 255, before.data)
 
 
 def test_an_unknown_voxel_size_stays_unknown(tmp_path: Path) -> None:

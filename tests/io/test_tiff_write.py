@@ -158,7 +158,7 @@ def test_several_arrays_are_files_beside_each_other(tmp_path: Path) -> None:
         lumen, probability = (tmp_path / one for one in sorted(others, reverse=True))
         assert inspect(lumen).datasets[0].guess == "mask"
         again = open_volume(probability, "foreground")
-        np.testing.assert_allclose(again.data[...] / 255, foreground.data, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(again.data[...], foreground.data, atol=0.5 / 255 + 1e-6)
         assert again.voxel_size_um == foreground.voxel_size_um
         file.unlink()
 

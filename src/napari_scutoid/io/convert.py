@@ -14,11 +14,11 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.guess import is_laboratory_name, last_name
 from napari_scutoid.io.narrow import label_type, smallest_type, survey
 from napari_scutoid.io.open import inspect, open_volume
-from napari_scutoid.io.output import Output
+from napari_scutoid.io.output import Output, as_probabilities
 from napari_scutoid.io.save import writer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from napari_scutoid.io.format import DatasetInfo, Kind
     from napari_scutoid.progress import Steps
@@ -121,26 +121,40 @@ def convert(
     Notes
     -----
     The source is read twice, once for the range of its numbers, in blocks of `output.BLOCK_BYTES`; only a MATLAB 5 file
-    is in memory whole.
+    is in memory whole. What the source says of how it was made goes along, as ``source_provenance`` in the new file's
+    provenance, and probabilities that are stored as whole numbers stay the same ones, with their scale.
     """
     choice = choice or Choice()
     writer = writer_for(target)
-    chosen, left_out = _choose(source, choice)
+    found = inspect(source)
+    infos = {info.path: info for info in found.datasets}
+    chosen, left_out = _choose(source, infos, choice)
     outputs: dict[str, Output] = {}
     written = []
     for volume, path, kind in chosen:
         name = _free_name(path, kind, outputs)
-        outputs[name] = output = yield from _output(volume, path, kind, narrow=narrow, single=single)
+        full_scale = infos[path].full_scale
+        before = volume.dtype if full_scale is None else np.dtype(infos[path].dtype)
+        if full_scale is None or kind == "labels":
+            output = yield from _output(volume, path, kind, narrow=narrow, single=single)
+        else:
+            # A mask would be logical in MATLAB.
+            output = as_probabilities(volume.data, volume, "image" if kind == "image" else "other", full_scale)
+        outputs[name] = output
         notes = output.grid.history
-        written.append(Converted(path, name, output.kind, output.shape, volume.dtype, output.dtype, notes))
+        written.append(Converted(path, name, output.kind, output.shape, before, output.dtype, notes))
     made = {"source": str(source), "datasets": {one.name: one.dataset for one in written}}
-    yield from writer.write(Path(target), outputs, {"convert": made, "napari-scutoid": __version__})
+    provenance: dict[str, Any] = {"convert": made, "napari-scutoid": __version__}
+    if found.provenance:
+        provenance["source_provenance"] = found.provenance
+    yield from writer.write(Path(target), outputs, provenance)
     return Conversion(tuple(written), left_out)
 
 
-def _choose(source: str | Path, choice: Choice) -> tuple[list[tuple[Volume, str, Kind]], tuple[str, ...]]:
+def _choose(
+    source: str | Path, infos: Mapping[str, DatasetInfo], choice: Choice
+) -> tuple[list[tuple[Volume, str, Kind]], tuple[str, ...]]:
     """Open the data sets to convert, and return them with their names and kinds, and the names of the others."""
-    infos = {info.path: info for info in inspect(source).datasets}
     if choice.dataset is not None:
         volume = _open(source, choice.dataset, choice)
         # A name may be a soft link's.

@@ -16,6 +16,7 @@ import numpy as np
 from napari_scutoid.volume import ZERO, Origin, VoxelSize
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari_scutoid.volume import ArrayLike
@@ -54,6 +55,8 @@ class StoredArray:
         Whether a small part can be read without reading the rest.
     stated_kind : {"image", "labels", "mask", "other"} or None
         What the file itself says that it is; None where it does not.
+    full_scale : int or None
+        Stored number that stands for 1, for probabilities stored as whole numbers; None where numbers are themselves.
     notes : tuple of str
         What a person has to know about the numbers above, for the reason that `DatasetInfo` shows and for the history.
     """
@@ -68,6 +71,7 @@ class StoredArray:
     axes_are_stated: bool = False
     cheap_to_sample: bool = True
     stated_kind: Kind | None = None
+    full_scale: int | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -128,11 +132,14 @@ class Listing:
         Why a name in the file is not among them, for the names that a person may expect there.
     aliases : dict
         Second names of arrays or groups (HDF5's soft links), and the names that they stand for.
+    provenance : mapping
+        How the file says that its arrays were made, as `checked_provenance` lets it pass; empty where it does not.
     """
 
     arrays: tuple[StoredArray, ...]
     refused: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def real_name(self, name: str) -> str:
         """Return the name behind a second name; other names come back unchanged."""
@@ -186,6 +193,8 @@ class DatasetInfo:
         Why, in words.
     axes_are_stated : bool
         Whether the file itself names the axes.
+    full_scale : int or None
+        As in `StoredArray`.
     """
 
     path: str
@@ -196,6 +205,7 @@ class DatasetInfo:
     guess: Kind
     reason: str
     axes_are_stated: bool = True
+    full_scale: int | None = None
 
     @property
     def in_words(self) -> str:
@@ -213,11 +223,12 @@ class DatasetInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """What a file holds: its format and its arrays."""
+    """What a file holds: its format, its arrays, and how it says that they were made (`Listing.provenance`)."""
 
     file: str
     format: str
     datasets: tuple[DatasetInfo, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content as ``scutoid info --json`` prints it."""
@@ -278,6 +289,25 @@ def name_axes(shape: tuple[int, ...]) -> str:
     if last <= 4:
         return time + "ZYXC"
     return "TZYX" if n == 4 else "TCZYX"
+
+
+def full_scale_of(dtype: np.dtype[Any], scale: Any) -> int | None:
+    """Return the stored number that stands for 1 where a file says what to multiply bytes by to get probabilities.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Of the stored numbers.
+    scale : object
+        What the file states. Only the one that makes 1 of the largest number of the type is believed: 1/255, 1/65535.
+    """
+    if dtype.kind != "u" or dtype.itemsize > 2:
+        return None
+    largest = int(np.iinfo(dtype).max)
+    try:
+        return largest if math.isclose(np.asarray(scale, dtype=float).item() * largest, 1, rel_tol=1e-6) else None
+    except (TypeError, ValueError):
+        return None
 
 
 def checked_voxel_size(values: Any) -> VoxelSize | None:

@@ -77,6 +77,8 @@ def guess(array: StoredArray, opened: Callable[[], ArrayLike]) -> tuple[Kind, st
         return _by_name(COMMON_NAMES[name.lower()])
     if array.stated_kind is not None:
         return array.stated_kind, "the file says so"
+    if array.full_scale is not None:
+        return "other", "it holds probabilities"
     if "Q" in array.axes:
         return "other", f"it has {len(array.shape)} axes"
     if min(array.shape[array.axes.index("Y")], array.shape[array.axes.index("X")]) < SMALLEST_SIDE:

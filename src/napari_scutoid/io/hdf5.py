@@ -15,11 +15,13 @@ from napari_scutoid.io.format import (
     Listing,
     StoredArray,
     checked_voxel_size,
+    full_scale_of,
     is_picture,
     laboratory_voxel_size,
     name_axes,
 )
 from napari_scutoid.io.lazy import check_memory
+from napari_scutoid.io.provenance import LONGEST, checked_provenance
 from napari_scutoid.volume import ZERO, Origin
 
 if TYPE_CHECKING:
@@ -59,9 +61,10 @@ class HDF5:
             try:
                 walk = _Walk(root, matlab=self.axes_are_reversed)
                 walk.group(root, "", 0)
+                provenance = checked_provenance(_provenance(root))
             except H5_ERRORS as error:
                 raise damaged(file, error) from error
-        return Listing(tuple(walk.arrays), walk.refused, walk.aliases)
+            return Listing(tuple(walk.arrays), walk.refused, walk.aliases, provenance)
 
     def read(self, file: Path, array: StoredArray) -> h5py.Dataset:
         """Return the data set, unread. It keeps the file open as long as it lives."""
@@ -202,6 +205,7 @@ class _Walk:
                 origin_um=_origin(dataset),
                 axes_are_stated=stated is not None,
                 cheap_to_sample=math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize <= _SAMPLE_BYTES,
+                full_scale=full_scale_of(_dtype(dataset), dataset.attrs.get("scale")),
             )
         )
 
@@ -254,6 +258,23 @@ def _origin(dataset: h5py.Dataset) -> Origin:
     except (KeyError, TypeError, ValueError):
         return ZERO
     return Origin(z, y, x) if all(map(math.isfinite, (z, y, x))) else ZERO
+
+
+def _provenance(root: h5py.File) -> object:
+    """Return what the writers of this program leave: an attribute, a text, or MATLAB's text of 16-bit characters."""
+    if "provenance" in root.attrs:
+        return root.attrs["provenance"]
+    if not isinstance(root.get("provenance", getlink=True), h5py.HardLink):
+        return None
+    node = root["provenance"]
+    if not isinstance(node, h5py.Dataset) or _outside(node):
+        return None
+    if h5py.check_string_dtype(node.dtype) and node.shape == ():
+        return node[()]
+    largest = max(node.size or 0, math.prod(node.chunks or (1,)))
+    if _matlab_class(node) == "char" and node.dtype == np.uint16 and largest <= LONGEST:
+        return np.ravel(node[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
+    return None
 
 
 def _numbers(group: h5py.Group, name: str, size: int) -> NDArray[Any] | None:

@@ -11,6 +11,7 @@ import numpy as np
 from napari_scutoid.io.atomic import replacing
 from napari_scutoid.io.hdf5_sink import writing
 from napari_scutoid.io.output import SCHEMA_VERSION, as_json
+from napari_scutoid.io.suffixes import HDF5
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class HDF5Writer:
     ``schema_version``, and ``provenance`` as JSON: an attribute, or, where it is longer than one can be, a data set.
     """
 
-    suffixes = (".h5", ".hdf5", ".hdf")
+    suffixes = HDF5
     is_folder = False
 
     def may_replace(self, path: Path) -> bool:

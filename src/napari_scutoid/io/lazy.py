@@ -40,6 +40,8 @@ class LazyArray:
         What messages call the array.
     logical : bool
         The numbers are truth values.
+    full_scale : int, optional
+        Stored number that stands for 1: the view holds single-precision numbers of 0 to 1.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class LazyArray:
         *,
         name: str,
         logical: bool = False,
+        full_scale: int | None = None,
     ) -> None:
         fixed = fixed or {}
         kept = [axis for axis in order if axis is not None]
@@ -68,8 +71,11 @@ class LazyArray:
         self._order = tuple(order)
         self._fixed = dict(fixed)
         self._name = name
+        self._full_scale = full_scale
         self.shape: tuple[int, ...] = tuple(1 if axis is None else int(source.shape[axis]) for axis in order)
         self.dtype: np.dtype[Any] = np.dtype(bool) if logical else np.dtype(source.dtype).newbyteorder("=")
+        if full_scale is not None:
+            self.dtype = np.dtype(np.float32)
 
     @property
     def ndim(self) -> int:
@@ -133,6 +139,8 @@ class LazyArray:
                 "the file may be damaged; copy it again from its source",
             ) from error
         block = block.astype(self.dtype, copy=False)
+        if self._full_scale is not None:
+            block /= np.float32(self._full_scale)
         if block.dtype.kind == "f" and not np.isfinite(block).all():
             raise not_finite(self._name)
         return block

@@ -22,6 +22,7 @@ from napari_scutoid.io.format import (
 )
 from napari_scutoid.io.hdf5 import HDF5, damaged, napari_order
 from napari_scutoid.io.lazy import check_memory
+from napari_scutoid.io.provenance import LONGEST, checked_provenance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,7 +98,9 @@ class Mat5:
             else:
                 arrays.append(_header(name, shape, np.dtype(_DTYPE_OF_CLASS[matlab_class])))
         voxel_size_um = _voxel_size(file, {name: math.prod(shape) for name, shape, _ in headers})
-        return Listing(tuple(replace(array, voxel_size_um=voxel_size_um) for array in arrays), refused)
+        provenance = checked_provenance(_provenance(file, headers))
+        arrays = [replace(array, voxel_size_um=voxel_size_um) for array in arrays]
+        return Listing(tuple(arrays), refused, provenance=provenance)
 
     def read(self, file: Path, array: StoredArray) -> NDArray[Any]:
         """Return the array as (y, x, z), in the type MATLAB stored it in: doubles that hold bytes are bytes on disk."""
@@ -219,6 +222,15 @@ def _voxel_size(file: Path, sizes: Mapping[str, int]) -> VoxelSize | None:
     if not sizes.get("pixelScale") == sizes.get("zScale") == 1:
         return None
     return laboratory_voxel_size(_load(file, "pixelScale"), _load(file, "zScale"))
+
+
+def _provenance(file: Path, headers: Sequence[tuple[str, tuple[int, ...], str]]) -> object:
+    """Return the text that a result of this program keeps when MATLAB saves it again."""
+    for name, shape, matlab_class in headers:
+        if (name, matlab_class) == ("provenance", "char") and math.prod(shape) <= LONGEST:
+            text = np.ravel(_load(file, name))
+            return str(text[0]) if text.size == 1 else None
+    return None
 
 
 def _largest_element(file: Path) -> int:

@@ -14,6 +14,7 @@ from napari_scutoid.io.hdf5_sink import writing
 from napari_scutoid.io.hdf5_write import COMPRESSION, describe
 from napari_scutoid.io.mat import CLASS_OF_DTYPE, MATLAB_TEXT
 from napari_scutoid.io.output import as_json
+from napari_scutoid.io.suffixes import MATLAB
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Mat73Writer:
     is JSON text, for MATLAB's ``jsondecode``. Other HDF5 programs find the attributes of `HDF5Writer` on each array.
     """
 
-    suffixes = (".mat",)
+    suffixes = MATLAB
     is_folder = False
 
     def may_replace(self, path: Path) -> bool:

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io import ngff
-from napari_scutoid.io.format import READABLE_KINDS, Kind, Listing, StoredArray, is_picture, name_axes
+from napari_scutoid.io.format import (
+    READABLE_KINDS,
+    Kind,
+    Listing,
+    StoredArray,
+    checked_voxel_size,
+    full_scale_of,
+    is_picture,
+    name_axes,
+)
 from napari_scutoid.io.hdf5 import damaged
 from napari_scutoid.io.lazy import check_memory
+from napari_scutoid.io.provenance import checked_provenance
 from napari_scutoid.io.zarr_files import (
     ZIP_SIGNATURE,
     Folder,
@@ -57,12 +67,14 @@ class OmeZarr:
         files = _open(file)
         walk = _Walk(files, _root_name(file))
         try:
-            walk.node("", _node(files, ""), 0)
+            root = _node(files, "")
+            walk.node("", root, 0)
         except ngff.METADATA_ERRORS as error:
             raise damaged(file, error) from error
         except OSError as error:
             raise _not_read(file, error) from error
-        return Listing(tuple(walk.arrays), walk.refused, walk.aliases())
+        provenance = checked_provenance(None if root is None else root.attributes.get("provenance"))
+        return Listing(tuple(walk.arrays), walk.refused, walk.aliases(), provenance)
 
     def read(self, file: Path, array: StoredArray) -> StoredZarr:
         """Return the array, unread."""
@@ -130,7 +142,7 @@ class _Walk:
             return
         if node.is_array:
             if key not in self._levels:
-                self._array(key or self._root_name, node, {}, None)
+                self._array(key or self._root_name, node)
             return
         kind = _stated_kind(node, labels=labels)
         images = [_levels(key, multiscale) for multiscale in node.multiscales]
@@ -144,7 +156,7 @@ class _Walk:
             path = key if key and number == 0 else levels[0]
             # One array may be shown by two groups; the one closer to it comes first.
             if levels[0] not in self._listed:
-                self._image(path, levels[0], multiscale, kind)
+                self._image(path, levels[0], multiscale, kind, node.attributes.get("scale"))
         self.arrays += below
 
     def _children(self, key: str, depth: int, *, labels: bool) -> None:
@@ -155,17 +167,24 @@ class _Walk:
             except ngff.METADATA_ERRORS as error:
                 self.refused[child] = _why(error)
 
-    def _image(self, path: str, key: str, multiscale: Mapping[str, Any], kind: Kind | None) -> None:
+    def _image(self, path: str, key: str, multiscale: Mapping[str, Any], kind: Kind | None, scale: Any) -> None:
         self._listed.add(key)
         try:
             node = _node(self._files, key)
             if node is None or not node.is_array:
                 raise ValueError(f"its array `{key}` is missing")
-            self._array(path, node, multiscale, kind)
+            self._array(path, node, multiscale, kind, scale)
         except ngff.METADATA_ERRORS as error:
             self.refused[path] = _why(error)
 
-    def _array(self, path: str, node: _Node, multiscale: Mapping[str, Any], kind: Kind | None) -> None:
+    def _array(
+        self,
+        path: str,
+        node: _Node,
+        multiscale: Mapping[str, Any] | None = None,
+        kind: Kind | None = None,
+        scale: Any = None,
+    ) -> None:
         header = ngff.array_header(node.metadata, node.version)
         problem = _problem(header)
         if problem is not None:
@@ -174,9 +193,12 @@ class _Walk:
         n = len(header.shape)
         letters = ngff.axes_of(multiscale, n) if multiscale else ()
         try:
-            voxel_size, origin, notes = ngff.grid_of(multiscale, letters)
+            voxel_size, origin, notes = ngff.grid_of(multiscale or {}, letters)
         except ngff.METADATA_ERRORS:
             voxel_size, origin, notes = None, ZERO, ("voxel size unknown: what the file says of it is damaged",)
+        if not multiscale:
+            # PanSeg's arrays, which are no images of OME's.
+            voxel_size = checked_voxel_size(node.attributes.get("element_size_um"))
         order = sorted(range(n), key=lambda axis: "TCZYX".find(letters[axis] or "?")) if letters else range(n)
         axes = "".join(letters[axis] or "Q" for axis in order) if letters else name_axes(header.shape)
         self.refused.pop(path, None)
@@ -192,6 +214,7 @@ class _Walk:
                 axes_are_stated=bool(letters),
                 cheap_to_sample=header.chunk_bytes <= _SAMPLE_BYTES,
                 stated_kind=kind,
+                full_scale=full_scale_of(header.dtype, scale),
                 notes=notes,
             )
         )

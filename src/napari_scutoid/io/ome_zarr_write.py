@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_scutoid.io.atomic import replacing_folder
 from napari_scutoid.io.ngff import multiscale_of
 from napari_scutoid.io.output import SCHEMA_VERSION, as_json, chunk_for
+from napari_scutoid.io.suffixes import OME_ZARR
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class OmeZarrWriter:
     ``history``; the root carries ``schema_version`` and ``provenance``.
     """
 
-    suffixes = (".zarr",)
+    suffixes = OME_ZARR
     is_folder = True
 
     def may_replace(self, path: Path) -> bool:
@@ -78,6 +79,9 @@ def _write_array(group: Any, name: str, output: Output) -> Steps[None]:
         chunk_key_encoding={"name": "v2", "separator": "/"},
         fill_value=0,
     )
+    if output.grid.voxel_size_um is not None:
+        # For PanSeg, which does not read OME's metadata.
+        array.attrs["element_size_um"] = list(output.grid.voxel_size_um)
     blocks = output.keys(chunk)
     for number, block in enumerate(blocks, start=1):
         array[block] = output.block(block)

@@ -54,8 +54,9 @@ def inspect(path: str | Path) -> FileInfo:
     """
     file = Path(path)
     file_format = _format_of(file)
-    arrays = file_format.list(file).arrays
-    return FileInfo(str(path), file_format.name, tuple(_info(file_format, file, array) for array in arrays))
+    listing = file_format.list(file)
+    infos = tuple(_info(file_format, file, array) for array in listing.arrays)
+    return FileInfo(str(path), file_format.name, infos, listing.provenance)
 
 
 def open_volume(
@@ -86,7 +87,8 @@ def open_volume(
     Returns
     -------
     Volume
-        In napari's order (z, y, x). Its voxel size is None where nobody states one.
+        In napari's order (z, y, x). Its voxel size is None where nobody states one. Probabilities that are stored as
+        whole numbers, as this program writes them, are float32 of 0 to 1.
 
     Raises
     ------
@@ -163,7 +165,7 @@ def _info(file_format: Format, file: Path, array: StoredArray) -> DatasetInfo:
     except ScutoidError as error:
         # One damaged or unusual array must not hide the others.
         kind, reason = "other", error.why
-    reason = "; ".join((reason, *array.notes))
+    reason = "; ".join((reason, *_notes(array)))
     return DatasetInfo(
         array.path,
         array.shape,
@@ -173,7 +175,13 @@ def _info(file_format: Format, file: Path, array: StoredArray) -> DatasetInfo:
         kind,
         reason,
         array.axes_are_stated,
+        array.full_scale,
     )
+
+
+def _notes(array: StoredArray) -> tuple[str, ...]:
+    scale = array.full_scale
+    return array.notes if scale is None else (*array.notes, f"0 to {scale} stand for 0 to 1")
 
 
 def _choose(file: Path, dataset: str | None, kind: Kind) -> tuple[Format, StoredArray]:
@@ -245,12 +253,13 @@ def _open_array(
     if array.dtype.kind not in READABLE_KINDS:
         raise _complex(array)
     fixed, notes = _fixed_axes(array, channel, time)
-    notes = array.notes + notes
+    notes = _notes(array) + notes
     order = [array.order[array.axes.index(axis)] if axis in array.axes else None for axis in "ZYX"]
     check_claim(array.nbytes, file, array.path)
     source = file_format.read(file, array)
     at = {array.order[axis]: index for axis, index in fixed.items()}
-    lazy = LazyArray(source, order, at, name=array.path, logical=array.dtype.kind == "b")
+    logical = array.dtype.kind == "b"
+    lazy = LazyArray(source, order, at, name=array.path, logical=logical, full_scale=array.full_scale)
     if None in order:
         notes += ("one picture, taken as a stack of one slice",)
     if not isinstance(source, np.ndarray):

@@ -6,6 +6,7 @@ block after the other.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -133,6 +134,22 @@ def _stored_chunk(data: ArrayLike) -> Chunk:
 def _aligned(shape: Chunk, chunk: Chunk, stored: Chunk) -> list[int]:
     """Return the least lengths of a block that is of whole chunks in both files."""
     return [min(n, math.ceil(s / c) * c) for n, c, s in zip(shape, chunk, stored, strict=True)]
+
+
+def as_probabilities(data: ArrayLike, grid: Volume, kind: Kind = "other", full_scale: int = 255) -> Output:
+    """Return numbers of 0 to 1 on their way to a file as whole numbers of 0 to `full_scale`, 255 or 65535.
+
+    The attribute ``scale`` says what to multiply them by. What was read from such numbers becomes the same ones again.
+    """
+    convert = functools.partial(_as_whole, full_scale=full_scale)
+    return Output(data, np.min_scalar_type(full_scale), grid, kind, {"scale": 1 / full_scale}, convert)
+
+
+def _as_whole(block: NDArray[Any], full_scale: int) -> NDArray[Any]:
+    if not np.isfinite(block).all():
+        raise ValueError("probabilities must be numbers; some are NaN or infinite")
+    whole: NDArray[Any] = np.rint(np.clip(block, 0, 1) * full_scale)
+    return whole
 
 
 class Writer(Protocol):

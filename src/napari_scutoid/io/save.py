@@ -12,14 +12,12 @@ from napari_scutoid.io.atomic import check_writable
 from napari_scutoid.io.hdf5_write import HDF5Writer
 from napari_scutoid.io.mat_write import Mat73Writer
 from napari_scutoid.io.ome_zarr_write import OmeZarrWriter
-from napari_scutoid.io.output import Output
+from napari_scutoid.io.output import Output, as_probabilities
 from napari_scutoid.io.tiff_write import TiffWriter
 from napari_scutoid.progress import drain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
     from napari_scutoid.io.output import Writer
     from napari_scutoid.volume import Labels, Volume
@@ -134,12 +132,6 @@ def _label_outputs(labels: Labels) -> dict[str, Output]:
 
 
 def _probability(volume: Volume) -> Output:
-    convert = np.asarray if volume.dtype == np.uint8 else _as_byte
-    return Output(volume.data, np.dtype(np.uint8), volume, "other", {"scale": 1 / 255}, convert)
-
-
-def _as_byte(block: NDArray[Any]) -> NDArray[Any]:
-    if not np.isfinite(block).all():
-        raise ValueError("probabilities must be numbers; some are NaN or infinite")
-    byte: NDArray[np.uint8] = np.rint(np.clip(block, 0, 1) * 255).astype(np.uint8)
-    return byte
+    if volume.dtype == np.uint8:
+        return Output(volume.data, volume.dtype, volume, "other", {"scale": 1 / 255})
+    return as_probabilities(volume.data, volume)

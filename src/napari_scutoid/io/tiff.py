@@ -22,6 +22,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io import ome
 from napari_scutoid.io.format import Listing, StoredArray, checked_voxel_size
 from napari_scutoid.io.hdf5 import damaged
+from napari_scutoid.io.provenance import checked_provenance
 from napari_scutoid.io.tiff_planes import PlaneArray, Series, check_compression, load_tifffile, tifffile_errors
 from napari_scutoid.io.tiff_structure import DESCRIPTION, SIGNATURES, SOFTWARE, Page, pages_of
 from napari_scutoid.io.units import micrometres
@@ -63,7 +64,8 @@ class Tiff:
                     arrays.append(series.header())
                 else:
                     refused[series.name] = series.problem
-        return Listing(tuple(arrays), refused)
+            provenance = next((one.ours["provenance"] for one in opened.series if "provenance" in one.ours), None)
+        return Listing(tuple(arrays), refused, provenance=checked_provenance(provenance))
 
     def read(self, file: Path, array: StoredArray) -> PlaneArray:
         """Return the array, unread. It keeps the file open as long as it lives."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.io.format import READABLE_KINDS, StoredArray, is_picture, name_axes
+from napari_scutoid.io.format import READABLE_KINDS, StoredArray, full_scale_of, is_picture, name_axes
 from napari_scutoid.io.lazy import check_memory
 from napari_scutoid.volume import ZERO, Origin
 
@@ -69,7 +69,7 @@ class Series:
         full_shape, full_axes = tuple(map(int, pages.get_shape(squeeze=False))), pages.get_axes(squeeze=False)
         self.shape = tuple(full_shape[axis] for axis in kept)
         self.letters = "".join(full_axes[axis] for axis in kept)
-        self._ours = ours
+        self.ours = ours
         self._stated = stated
         self.n_outer = _outer_axes(self.shape, pages.keyframe)
         self.problem = problem or self._problem()
@@ -85,10 +85,11 @@ class Series:
             axes=axes,
             dtype=np.dtype(self.pages.dtype).newbyteorder("="),
             voxel_size_um=self.voxel_size_um,
-            origin_um=_origin(self._ours),
+            origin_um=_origin(self.ours),
             axes_are_stated=self._stated and certain,
             cheap_to_sample=keyframe.nbytes <= _SAMPLE_BYTES,
-            stated_kind=next((kind for kind in _KINDS if kind == self._ours.get("kind")), None),
+            stated_kind=next((kind for kind in _KINDS if kind == self.ours.get("kind")), None),
+            full_scale=full_scale_of(np.dtype(self.pages.dtype), _attribute(self.ours, "scale")),
         )
 
     def _problem(self) -> str | None:
@@ -250,6 +251,11 @@ def _compressed(page: tifffile.TiffPage, name: str) -> ScutoidError:
         f"its voxels are compressed with {how}, which cannot be read here",
         "open it in Fiji and save it as TIFF, or save it with LZW, ZIP or no compression",
     )
+
+
+def _attribute(ours: Mapping[str, Any], name: str) -> Any:
+    attributes = ours.get("attributes")
+    return attributes.get(name) if isinstance(attributes, dict) else None
 
 
 def _origin(ours: Mapping[str, Any]) -> Origin:

@@ -14,6 +14,7 @@ import numpy as np
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.atomic import replacing
 from napari_scutoid.io.output import SCHEMA_VERSION, as_json
+from napari_scutoid.io.suffixes import TIFF
 from napari_scutoid.io.tiff import OUR_SOFTWARE, is_ours
 from napari_scutoid.io.tiff_structure import SIGNATURES
 from napari_scutoid.progress import Progress
@@ -48,7 +49,7 @@ class TiffWriter:
     Info) or in OME's ``Description``.
     """  # noqa: D205
 
-    suffixes = (".tif", ".tiff")
+    suffixes = TIFF
     is_folder = False
 
     def may_replace(self, path: Path) -> bool:
@@ -93,7 +94,7 @@ def _check_type(file: Path, name: str, dtype: np.dtype[Any]) -> None:
         raise ScutoidError(
             f"{file} could not be written",
             f"`{name}` holds {dtype.name}, which OME-TIFF and ImageJ do not know",
-            "let the name end in .h5",
+            "let the name end in .h5, .mat or .zarr",
         )
 
 
