@@ -17,6 +17,7 @@ import typer
 
 from napari_scutoid import __version__
 from napari_scutoid.errors import ScutoidError, as_problem
+from napari_scutoid.io.suffixes import USUAL
 from napari_scutoid.progress import Progress, Steps, drain
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Content(StrEnum):
     labels = "labels"
 
 
+_TO_WRITE = f"File to write; its ending is the format: {USUAL}."
+Output = Annotated[Path, typer.Option("--output", "-o", help=_TO_WRITE)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Channel = Annotated[int | None, typer.Option(help="Channel, counted from 0.")]
 TimePoint = Annotated[int | None, typer.Option(help="Time point, counted from 0.")]
@@ -103,7 +106,9 @@ def _scutoid(
 
 
 @app.command()
-def info(file: Path, as_json: AsJson = False) -> None:
+def info(
+    file: Annotated[Path, typer.Argument(help=f"Any file that can be opened: {USUAL}.")], as_json: AsJson = False
+) -> None:
     """List the data sets of a file and what each probably is."""
     from napari_scutoid.io.open import inspect
 
@@ -113,8 +118,8 @@ def info(file: Path, as_json: AsJson = False) -> None:
 
 @app.command()
 def segment(
-    stack: Annotated[Path, typer.Argument(metavar="IN", help="The stack: .mat, .h5, .tif, .zarr.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .h5, .mat, .tif or .zarr.")],
+    stack: Annotated[Path, typer.Argument(metavar="IN", help=f"The stack: {USUAL}.")],
+    output: Output,
     dataset: Annotated[
         str | None, typer.Option(help="Data set in the file; without it, the only one that looks like an image.")
     ] = None,
@@ -154,8 +159,8 @@ def segment(
 
 @app.command()
 def evaluate(
-    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="File with the labels to score.")],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="File with the true labels.")],
+    prediction: Annotated[Path, typer.Argument(metavar="PRED", help=f"File with the labels to score: {USUAL}.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="File with the true labels, as PRED.")],
     pred_dataset: Annotated[
         str | None, typer.Option(help="Data set in PRED; without it `label`, or the only one that looks like labels.")
     ] = None,
@@ -192,8 +197,8 @@ def evaluate(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The file to convert.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its ending is the format.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help=f"The file to convert: {USUAL}.")],
+    output: Output,
     dataset: Annotated[
         str | None, typer.Option(help="Data set in the file; without it, its image, labels and mask.")
     ] = None,
@@ -231,7 +236,7 @@ def convert(
 
 @app.command()
 def synth(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .h5, .mat, .tif or .zarr.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help=_TO_WRITE)],
     kind: Annotated[TissueKind, typer.Option(help="Form of the tissue.")] = TissueKind.gland,
     shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="Voxels.")] = (64, 128, 128),
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same tissue.")] = 0,

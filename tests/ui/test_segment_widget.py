@@ -277,6 +277,44 @@ def test_a_second_result_hides_the_first_and_keeps_it(qtbot, widget, viewer):
     assert sum(layer.name == "gland 1" for layer in viewer.layers) == 1
 
 
+@pytest.mark.parametrize(
+    ("typed", "chosen", "written"),
+    [
+        ("mine", "TIFF (*.tif *.tiff)", "mine.tif"),
+        ("mine", "OME-Zarr (*.zarr)", "mine.zarr"),
+        ("mine.mat", "TIFF (*.tif *.tiff)", "mine.mat"),
+        ("gland 2.1", "MATLAB 7.3 (*.mat)", "gland 2.1.mat"),
+        ("gland 2.1", "", "gland 2.1.h5"),
+    ],
+)
+def test_the_dialog_offers_every_format(qtbot, widget, program, monkeypatch, tmp_path, typed, chosen, written):
+    open_file(qtbot, widget)
+    segment(qtbot, widget)
+    offered = []
+
+    def choose(_parent, _title, _start, filters):
+        offered.extend(filters.split(";;"))
+        return str(tmp_path / typed), chosen
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    widget.save_button.click()
+    wait_until_idle(qtbot, widget)
+    assert chosen in [*offered, ""]
+    assert len(offered) == 4
+    assert program.called("save")[0][0] == tmp_path / written
+
+
+def test_a_file_that_the_dialog_did_not_ask_about_is_not_replaced(qtbot, widget, program, monkeypatch, tmp_path):
+    open_file(qtbot, widget)
+    segment(qtbot, widget)
+    (tmp_path / "mine.h5").touch()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
+    widget.save_button.click()
+    wait_until_idle(qtbot, widget)
+    assert not program.called("save")
+    assert "mine.h5 is there already" in widget.status.text()
+
+
 def test_labels_are_saved_as_corrected_in_the_viewer(qtbot, widget, viewer, program, monkeypatch, tmp_path):
     open_file(qtbot, widget)
     segment(qtbot, widget)

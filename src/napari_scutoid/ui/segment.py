@@ -10,6 +10,7 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.io.suffixes import save_filters, with_suffix
 from napari_scutoid.ui import layers, notify
 from napari_scutoid.ui.cell_diameter import CellDiameterEdit
 from napari_scutoid.ui.core import Core, Segmented, look_into, open_stack, save, segment
@@ -125,7 +126,7 @@ class SegmentWidget(QWidget):
             self.status.setText("Stopping…")
 
     def save_labels(self, path: str | Path) -> None:
-        """Write the cells, as the viewer shows them now, and how they were made to an .h5 file."""
+        """Write the cells, as the viewer shows them now, and how they were made; the name's ending is the format."""
         if self._segmented is None or self._cells is None:
             return
         file = Path(path)
@@ -230,11 +231,23 @@ class SegmentWidget(QWidget):
             return
         source = self._segmented.volume.source
         start = Path(source.path) if source is not None and Path(source.path).exists() else Path("stack")
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save labels", str(start.with_name(f"{start.stem}_labels.h5")), "HDF5 (*.h5)"
+        filters = save_filters()
+        usual = next(iter(filters.values()))
+        name, chosen = QFileDialog.getSaveFileName(
+            self, "Save labels", str(start.with_name(f"{start.stem}_labels{usual}")), ";;".join(filters)
         )
-        if name:
-            self.save_labels(name if Path(name).suffix else f"{name}.h5")
+        target = with_suffix(name, filters.get(chosen, usual))
+        if name and name != target and Path(target).exists():
+            # The dialog has asked about the name without its ending only.
+            self._complain(
+                ScutoidError(
+                    "The labels were not saved",
+                    f"{target} is there already",
+                    "give another name, or all of this one to replace it",
+                )
+            )
+        elif name:
+            self.save_labels(target)
 
     # One job at a time, and what it says.
 

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_scutoid.io.suffixes import USUAL, open_filter
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.note import Note
 from napari_scutoid.ui.voxel_size import ASSUMED_UM, FROM_FILE, FROM_LAYER
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from napari_scutoid.io.format import DatasetInfo, FileInfo
     from napari_scutoid.volume import VoxelSize
 
-FILTER = "Stacks (*.mat *.h5 *.hdf5 *.hdf *.tif *.tiff *.lsm *.zip);;All files (*)"
 GUESSES = {"image": "image", "labels": "labels", "mask": "mask", "other": "not an image"}
 
 
@@ -94,9 +94,7 @@ class StackPicker(QWidget):
 
         self.path = QLineEdit()
         self.path.setPlaceholderText("no file chosen")
-        self.path.setToolTip(
-            "A stack as .mat (MATLAB 5 to 7.3), .h5, .tif or .zarr (OME-Zarr, a folder). Paste a path, or choose one."
-        )
+        self.path.setToolTip(f"The file of a stack ({USUAL}; .zarr is a folder). Paste its path, or choose it.")
         # Return opens the same file again, too, which may have changed or come into being; Qt tells of it first.
         self.path.returnPressed.connect(self._forget_entered)
         self.path.editingFinished.connect(self._on_path_entered)
@@ -202,7 +200,7 @@ class StackPicker(QWidget):
         return "" if chosen is None or chosen.dataset is None else chosen.dataset.axes
 
     def _on_browse(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Choose a stack", self._start(), FILTER)
+        name, _ = QFileDialog.getOpenFileName(self, "Choose a stack", self._start(), open_filter())
         if name:
             self.fileChosen.emit(Path(name))
 
