@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from skimage.segmentation import find_boundaries
 
 from napari_scutoid.network.config import Architecture
 from napari_scutoid.network.dataset import Example, draw_patch
@@ -14,6 +15,7 @@ from napari_scutoid.network.losses import bce_dice, soft_dice
 from napari_scutoid.network.train import Schedule, learning_rate_factor, train
 from napari_scutoid.network.unet import build
 from napari_scutoid.progress import drain
+from napari_scutoid.synth.tissue import synthesise
 
 
 def test_soft_dice_by_hand():
@@ -51,6 +53,15 @@ def test_targets_are_foreground_and_two_voxels_of_boundary():
     foreground, boundary = example.targets
     assert foreground[0, 8].tolist() == [False] * 2 + [True] * 12 + [False] * 2
     assert np.flatnonzero(boundary[0, 8]).tolist() == [1, 2, 7, 8, 13, 14]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int64])
+def test_targets_are_those_of_the_built_in_model(dtype):
+    labels = synthesise("gland", (24, 32, 32), 1, cell_diameter=10).labels.data.astype(dtype)
+    targets = Example.from_labels(np.zeros(labels.shape), labels).targets
+    boundary = find_boundaries(labels, mode="thick", connectivity=1)
+    assert targets.dtype == bool and targets.any()
+    assert targets.tobytes() == np.stack([labels > 0, boundary]).tobytes()
 
 
 def test_image_and_labels_must_fit():

@@ -105,8 +105,8 @@ def cell_table(
 
     if labels.ndim != 3 or labels.dtype.kind != "u":
         raise ValueError(f"labels must be unsigned integers (z, y, x), not {labels.dtype} of shape {labels.shape}")
-    names, numbered = _numbered(labels)
-    found = cc3d.statistics(numbered, no_slice_conversion=True)
+    names, numbers = numbered(labels)
+    found = cc3d.statistics(numbers, no_slice_conversion=True)
     voxels = found["voxel_counts"].astype(np.int64)
     rows = np.flatnonzero(voxels)
     rows = rows[rows > 0]
@@ -117,22 +117,22 @@ def cell_table(
     return CellTable(ids, voxels[rows], found["centroids"][rows], first, last, touches_border, voxel_size_um, origin_um)
 
 
-def _numbered(labels: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.uint32] | None, NDArray[Any]]:
-    """Give cells consecutive numbers where their ids are large: cc3d makes a table of all ids up to the largest.
+def numbered(labels: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.uint32] | None, NDArray[Any]]:
+    """Give cells consecutive numbers where their ids are large, for what needs a table of all ids up to the largest.
 
     Returns
     -------
     ids : ndarray of uint32 or None
-        The id of each number; None where ids were kept.
-    labels : ndarray
+        The id of each number, 0 first; None where the ids are small, and the numbers.
+    numbers : ndarray of unsigned integers, same shape
     """
     if int(labels.max(initial=0)) < labels.size // 16:
         return None, labels
     ids = np.unique(np.concatenate([[0], *(np.unique(plane) for plane in labels)])).astype(np.uint32)
-    numbered = np.empty(labels.shape, np.uint32)
-    for plane, numbers in zip(labels, numbered, strict=True):
-        numbers[...] = np.searchsorted(ids, plane)
-    return ids, numbered
+    numbers = np.empty(labels.shape, np.uint32)
+    for plane, number in zip(labels, numbers, strict=True):
+        number[...] = np.searchsorted(ids, plane)
+    return ids, numbers
 
 
 def _by_axis(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
