@@ -236,9 +236,19 @@ SUBJECTS = (
         {
             "MATLAB's files": "test_mat.py::test_epitools_copies_load_equal",
             "libmatio": "test_mat_write.py::test_libmatio_reads_a_result",
+            "GNU Octave": "test_mat_write.py::test_octave_reads_a_result",
         },
     ),
-    Subject("HDF5", ".h5", _h5py, "`element_size_um`", "h5py", {"h5py": _h5py_reads}, ".h5", {}),
+    Subject(
+        "HDF5",
+        ".h5",
+        _h5py,
+        "`element_size_um`",
+        "h5py",
+        {"h5py": _h5py_reads},
+        ".h5",
+        {"PanSeg's rules": "test_panseg.py::test_labels_and_images_need_no_key"},
+    ),
     Subject("TIFF", ".tif", _plain_tiff, "", "tifffile", {}, "", {}),
     Subject(
         "ImageJ TIFF",
@@ -248,7 +258,11 @@ SUBJECTS = (
         "tifffile",
         {"tifffile": tifffile.imread},
         ".tif",
-        {"ImageJ": "test_tiff_write.py::test_imagej_itself_reads_it"},
+        {
+            "ImageJ": "test_tiff_write.py::test_imagej_itself_reads_it",
+            "Bio-Formats": "test_tiff_write.py::test_bio_formats_reads_it",
+            "PanSeg's rules": "test_panseg.py::test_labels_and_images_need_no_key",
+        },
     ),
     Subject(
         "OME-TIFF",
@@ -258,7 +272,10 @@ SUBJECTS = (
         "tifffile",
         {"tifffile": tifffile.imread},
         ".ome.tif",
-        {},
+        {
+            "Bio-Formats": "test_tiff_write.py::test_bio_formats_reads_it",
+            "PanSeg's rules": "test_panseg.py::test_labels_and_images_need_no_key",
+        },
     ),
     Subject(
         "OME-Zarr 0.4",
@@ -271,6 +288,7 @@ SUBJECTS = (
         {
             "ome-zarr-models": "test_ome_zarr_write.py::test_the_validator_of_the_standard_agrees",
             "napari-ome-zarr": "test_ome_zarr_write.py::test_napari_ome_zarr_opens_it",
+            "PanSeg's rules": "test_panseg.py::test_labels_and_images_need_no_key",
         },
     ),
     Subject("OME-Zarr 0.5", ".zarr", _ngff(3), "`scale` and `unit`", "zarr", {}, "", {}),

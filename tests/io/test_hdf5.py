@@ -73,6 +73,33 @@ def test_axes_that_the_file_names_are_believed(path: Path) -> None:
         open_volume(path, channel=4, time=1)
 
 
+ILASTIK = '{"axes": [{"key": "%s", "typeFlags": 2}, {"key": "x"}, {"key": "c"}]}'
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "axes", "shape"),
+    [
+        ("axis_order", "TYX", "TYX", (9, 10, 11)),
+        ("axis_order", "yxz", "ZYX", (11, 9, 10)),
+        ("axis_order", "YX", "ZYX", (9, 10, 11)),
+        ("axis_order", 7, "ZYX", (9, 10, 11)),
+        ("axistags", ILASTIK % "y", "CYX", (11, 9, 10)),
+        ("axistags", ILASTIK % "a", "ZYX", (9, 10, 11)),
+        ("axistags", ILASTIK % "y" + "}", "ZYX", (9, 10, 11)),
+        ("axistags", '{"axes": 3}', "ZYX", (9, 10, 11)),
+        ("axistags", "[" * 5000, "ZYX", (9, 10, 11)),
+    ],
+)
+def test_axes_that_panseg_and_ilastik_name(
+    path: Path, name: str, stated: object, axes: str, shape: tuple[int, ...]
+) -> None:
+    with h5py.File(path, "w") as file:
+        file["raw"] = STACK
+        file["raw"].attrs[name] = stated
+    (info,) = inspect(path).datasets
+    assert (info.axes, info.shape) == (axes, shape)
+
+
 @pytest.mark.parametrize("labels", ["zzz", "abc", "zy"])
 def test_axis_names_that_mean_nothing_are_ignored(path: Path, labels: str) -> None:
     with h5py.File(path, "w") as file:

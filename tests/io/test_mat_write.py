@@ -1,9 +1,10 @@
-"""MATLAB 7.3 results in other programs' eyes: libmatio, pymatreader, SciPy's readers, h5py."""
+"""MATLAB 7.3 results in other programs' eyes: libmatio, GNU Octave, pymatreader, SciPy's readers, h5py."""
 
 from __future__ import annotations
 
 import ctypes.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,12 +32,25 @@ WRITER = Mat73Writer()
 matio = pytest.mark.skipif(ctypes.util.find_library("matio") is None, reason="needs libmatio (Debian: libmatio-dev)")
 
 
+octave = pytest.mark.skipif(shutil.which("octave-cli") is None, reason="run scripts/check_readers.sh")
+
+
 def by_matio(file: Path, name: str) -> tuple[str, np.ndarray[Any, Any]]:
     """Return MATLAB's class and the values as MATLAB shows them."""
     script = Path(__file__).with_name("read_with_matio.py")
     shown = subprocess.run([sys.executable, script, file, name], stdout=subprocess.PIPE, text=True, check=True)
     read = json.loads(shown.stdout)
     return read["class"], np.array(read["values"]).reshape(read["shape"])
+
+
+def by_octave(file: Path, name: str) -> tuple[str, np.ndarray[Any, Any]]:
+    """Return the class and the values as Octave shows them."""
+    script = Path(__file__).with_name("octave_probe.m")
+    command = ["octave-cli", "--quiet", "--no-init-file", script, file, name]
+    # Octave 7 ends with complaints about itself on stderr.
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kind, shape, values = shown.splitlines()
+    return kind, np.array(values.split(), float).reshape([int(n) for n in shape.split()], order="F")
 
 
 def written(path: Path, volume: Volume, name: str = "raw") -> Path:
@@ -78,6 +92,33 @@ def test_libmatio_reads_every_type(tmp_path: Path, dtype: str, matlab_class: str
     kind, values = by_matio(written(tmp_path / "a.mat", volume), "raw")
     assert kind == matlab_class
     np.testing.assert_array_equal(values, np.moveaxis(CELLS % 100, 0, 2))
+
+
+@octave
+def test_octave_reads_a_result(result: Path) -> None:
+    kind, label = by_octave(result, "label")
+    assert kind == "uint32"
+    np.testing.assert_array_equal(label, np.moveaxis(CELLS, 0, 2))
+    # Of this version of the format, Octave knows no logical arrays, single precision or texts, only their numbers.
+    kind, lumen = by_octave(result, "lumen")
+    assert kind == "uint8"
+    np.testing.assert_array_equal(lumen, np.moveaxis(CELLS == 2, 0, 2))
+    kind, foreground = by_octave(result, "foreground")
+    assert (kind, foreground.shape, foreground[0, 0, 0], foreground[-1, -1, -1]) == ("uint8", (3, 4, 2), 0, 255)
+    kind, size = by_octave(result, "voxelSizeUm")
+    assert (kind, size.tolist()) == ("double", [list(SIZE)])
+    kind, text = by_octave(result, "provenance")
+    assert (kind, text.shape[0]) == ("uint16", 1)
+    assert json.loads("".join(map(chr, text.ravel().astype(int)))) == {"recipe": {"a": 1}, "µ": "µm"}
+
+
+@octave
+@pytest.mark.parametrize(("dtype", "matlab_class"), [("float32", "double"), ("float64", "double"), ("int16", "int16")])
+def test_octave_reads_every_type(tmp_path: Path, dtype: str, matlab_class: str) -> None:
+    data = (CELLS % 100 / (4 if dtype.startswith("f") else 1)).astype(dtype)
+    kind, values = by_octave(written(tmp_path / "a.mat", Volume(data)), "raw")
+    assert kind == matlab_class
+    np.testing.assert_array_equal(values, np.moveaxis(data, 0, 2))
 
 
 def test_pymatreader_reads_a_result(result: Path) -> None:

@@ -215,6 +215,30 @@ def test_collections_and_plain_arrays_are_listed_by_group(tmp_path: Path) -> Non
             open_volume(tmp_path / "a.zarr", name)
 
 
+@pytest.mark.parametrize(
+    ("names", "axes"),
+    [
+        (["t", "y", "x"], "TYX"),
+        (["y", "x", "z"], "ZYX"),
+        ([None, "y", "x"], "ZYX"),
+        (["depth", "y", "x"], "ZYX"),
+        (["y", "x"], "ZYX"),
+        (7, "ZYX"),
+    ],
+)
+def test_axes_of_plain_arrays_are_believed_where_all_are_known(tmp_path: Path, names: Any, axes: str) -> None:
+    xarray = raw_store(tmp_path / "xarray.zarr", STACK)
+    (xarray / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": names}))
+    stores = [xarray]
+    if isinstance(names, list) and len(names) == 3:
+        stores.append(tmp_path / "three.zarr")
+        zarr.open_group(stores[1], mode="w").create_array("raw", data=STACK, dimension_names=names)
+    for path in stores:
+        (info,) = inspect(path).datasets
+        assert info.axes == axes
+        assert info.axes_are_stated == (axes == "TYX" or names == ["y", "x", "z"])
+
+
 def test_an_array_alone_is_called_as_its_file(tmp_path: Path) -> None:
     path = raw_store(tmp_path / "label.ome.zarr", LABELS)
     (info,) = inspect(path).datasets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SIZE, ORIGIN = VoxelSize(0.35, 0.1623547, 1 / 3), Origin(1.0, -2.0, 3.5)
 IMAGEJ = Path("/usr/share/java/ij.jar")
+BIO_FORMATS = os.environ.get("BIO_FORMATS", "")
 
 
 def labels(largest: int = 5, size: VoxelSize | None = SIZE, *, lumen: bool = False) -> Labels:
@@ -237,33 +239,54 @@ def test_what_tiff_cannot_hold(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_imagej_itself_reads_it(tmp_path: Path) -> None:
-    if not IMAGEJ.exists() or shutil.which("javac") is None:
-        pytest.skip("ImageJ or a Java compiler is missing (Debian packages libij-java and default-jdk-headless)")
-    size = VoxelSize(0.35, 0.2, 0.15)
-    save_result(tmp_path / "u8.tif", labels(5, size), {}, {"note": "µ"})
-    save_result(tmp_path / "u16.tif", labels(60_000, size), {}, {})
-    save_result(tmp_path / "u32.tif", labels(70_000, size), {}, {})
-    write(tmp_path / "f32.tif", np.random.default_rng(5).random((6, 19, 18), np.float32), size)
-    names = ["u8", "u16", "u32", "f32"]
+def by_java(jar: Path, probe: str, files: list[Path]) -> list[list[str]]:
+    """Run a Java program beside this file, and return the words of each line that it prints."""
     command = [
         "java",
         "-Djava.awt.headless=true",
         "-cp",
-        str(IMAGEJ),
-        str(Path(__file__).with_name("ImageJProbe.java")),
+        str(jar),
+        str(Path(__file__).with_name(probe)),
+        *map(str, files),
     ]
-    run = subprocess.run(
-        [*command, *[str(tmp_path / f"{name}.tif") for name in names]],
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-    )
-    for name, line in zip(names, run.stdout.splitlines(), strict=True):
-        slices, unit, *numbers = line.split("\t")
-        assert (slices, unit) == ("6", "µm" if name == "u32" else "micron")
+    ended = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
+    return [line.split("\t") for line in ended.stdout.splitlines()]
+
+
+def every_type(folder: Path, size: VoxelSize | None, suffix: str) -> dict[str, Path]:
+    """Write labels of 8, 16 and 32 bits and an image of fractions."""
+    files = {name: folder / f"{name}{suffix}" for name in ("uint8", "uint16", "uint32", "float")}
+    save_result(files["uint8"], labels(5, size), {}, {"note": "µ"})
+    save_result(files["uint16"], labels(60_000, size), {}, {})
+    save_result(files["uint32"], labels(2**31 - 1, size), {}, {})
+    write(files["float"], np.random.default_rng(5).random((6, 19, 18), np.float32), size)
+    return files
+
+
+def test_imagej_itself_reads_it(tmp_path: Path) -> None:
+    if not IMAGEJ.exists() or shutil.which("javac") is None:
+        pytest.skip("ImageJ or a Java compiler is missing (Debian packages libij-java and default-jdk-headless)")
+    files = every_type(tmp_path, VoxelSize(0.35, 0.2, 0.15), ".tif")
+    lines = by_java(IMAGEJ, "ImageJProbe.java", list(files.values()))
+    for (name, file), (slices, unit, *numbers) in zip(files.items(), lines, strict=True):
+        assert (slices, unit) == ("6", "µm" if name == "uint32" else "micron")
         depth, height, width, *values = map(float, numbers)
         # ImageJ reads no OME-XML, and so no z step; Fiji's Bio-Formats does.
-        assert (depth, height, width) == pytest.approx((1.0 if name == "u32" else 0.35, 0.2, 0.15))
-        data = tifffile.imread(tmp_path / f"{name}.tif").astype(np.float32)
+        assert (depth, height, width) == pytest.approx((1.0 if name == "uint32" else 0.35, 0.2, 0.15))
+        data = tifffile.imread(file).astype(np.float32)
         np.testing.assert_array_equal(np.array(values, np.float32), data[:, ::7, ::5].ravel())
+
+
+@pytest.mark.skipif(not BIO_FORMATS or shutil.which("javac") is None, reason="run scripts/check_readers.sh")
+@pytest.mark.parametrize("size", [VoxelSize(0.35, 0.2, 0.15), None])
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
+def test_bio_formats_reads_it(tmp_path: Path, suffix: str, size: VoxelSize | None) -> None:
+    files = every_type(tmp_path, size, suffix)
+    lines = by_java(Path(BIO_FORMATS), "BioFormatsProbe.java", list(files.values()))
+    for (name, file), (z, channels, times, dtype, *numbers) in zip(files.items(), lines, strict=True):
+        assert (z, channels, times, dtype) == ("6", "1", "1", name)
+        assert (
+            numbers[:3] == ["unknown"] * 3 if size is None else [float(n) for n in numbers[:3]] == pytest.approx(size)
+        )
+        values = np.array([float(number) for number in numbers[3:]])
+        np.testing.assert_array_equal(values, tifffile.imread(file)[:, ::7, ::5].ravel())

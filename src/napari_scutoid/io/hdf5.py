@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import posixpath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -232,12 +233,26 @@ def _outside(dataset: h5py.Dataset) -> str | None:
 
 
 def _stated_axes(dataset: h5py.Dataset) -> str | None:
+    """Return one letter for each axis where HDF5's own labels, PanSeg or ilastik name them all."""
     # Not through h5py's `dims`: HDF5's own reader of these labels crashes on damaged ones.
-    labels = np.ravel(dataset.attrs.get("DIMENSION_LABELS", ()))
-    axes = "".join(label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label) for label in labels)
-    axes = axes.upper()
-    distinct = len(set(axes)) == len(axes) == len(dataset.shape)
-    return axes if distinct and {"Y", "X"} <= set(axes) <= set("TCZYX") else None
+    stated = [_texts(dataset.attrs.get(name, ())) for name in ("DIMENSION_LABELS", "axis_order")]
+    for axes in (*map("".join, stated), _axistags("".join(_texts(dataset.attrs.get("axistags", ()))))):
+        distinct = len(set(axes)) == len(axes) == len(dataset.shape)
+        if distinct and {"Y", "X"} <= set(axes.upper()) <= set("TCZYX"):
+            return axes.upper()
+    return None
+
+
+def _texts(value: Any) -> list[str]:
+    return [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in np.ravel(value)]
+
+
+def _axistags(text: str) -> str:
+    """Return the axes that ilastik states: ``{"axes": [{"key": "z", ...}, ...]}``."""
+    try:
+        return "".join(str(axis["key"]) for axis in json.loads(text)["axes"])
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return ""
 
 
 def _voxel_size(dataset: h5py.Dataset, root: h5py.File) -> VoxelSize | None:

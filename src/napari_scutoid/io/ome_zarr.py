@@ -191,7 +191,7 @@ class _Walk:
             self.refused[path] = problem
             return
         n = len(header.shape)
-        letters = ngff.axes_of(multiscale, n) if multiscale else ()
+        letters = ngff.axes_of(multiscale, n) if multiscale else _named_axes(node, n)
         try:
             voxel_size, origin, notes = ngff.grid_of(multiscale or {}, letters)
         except ngff.METADATA_ERRORS:
@@ -258,6 +258,17 @@ def _locate(files: Files, path: str) -> tuple[str, _Node]:
     if node is None or not node.is_array:
         raise LookupError(path)
     return path, node
+
+
+def _named_axes(node: _Node, n_axes: int) -> tuple[str | None, ...]:
+    """Return the letters of an array that is no image of OME's, where Zarr 3, xarray or PanSeg name all its axes."""
+    stated = [node.attributes.get(name) for name in ("_ARRAY_DIMENSIONS", "axis_order")]
+    for names in (node.metadata.get("dimension_names"), *stated):
+        if isinstance(names, list | str) and all(isinstance(name, str) for name in names):
+            letters = ngff.axes_of({"axes": names}, n_axes)
+            if letters and all(letters):
+                return letters
+    return ()
 
 
 def _stated_kind(node: _Node, *, labels: bool) -> Kind | None:
