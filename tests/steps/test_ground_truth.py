@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -22,9 +23,6 @@ from napari_scutoid.steps.ground_truth import (
     make_target,
     semantic_target,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 shapes = array_shapes(min_dims=3, max_dims=3, max_side=7)
 label_arrays = arrays(np.uint16, shapes, elements=st.integers(0, 3))
@@ -258,6 +256,11 @@ def test_how_far_ignored_voxels_reach(name, valid):
 
 def test_nothing_ignored_is_valid_everywhere():
     assert all(make_target(name, two_cells(), ignore=99).valid is None for name in TARGETS)
+
+
+def test_the_page_names_every_target():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ground_truth.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(TARGETS)
 
 
 def test_targets_cannot_be_changed():
