@@ -32,7 +32,7 @@ LEVELS = (
     {"steps", "metrics", "io", "synth", "picture"},
     {"network", "proofread", "measure"},
     {"pipeline"},
-    {"batch", "demo"},
+    {"batch", "demo", "cli_scores"},
     {"ui", "cli"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -167,32 +167,58 @@ def evaluate(
     truth_dataset: Annotated[str | None, typer.Option(help="Data set in TRUTH; as for PRED.")] = None,
     pred_axes: Axes = None,
     truth_axes: Axes = None,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="PRED and TRUTH hold classes such as background and cell, not cells.")
+    ] = False,
+    boundary_tolerance: Annotated[
+        float | None, typer.Option(help="Voxels by which boundaries may differ and count as the same; without it, 2.")
+    ] = None,
+    cells: Annotated[
+        Path | None, typer.Option(metavar="TABLE.csv", help="Also write a row for every cell: its match, its verdict.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Also draw three sections, cells coloured by verdict.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Image under the colours; without it the one in TRUTH, where it holds one.")
+    ] = None,
+    image_dataset: Annotated[str | None, typer.Option(help="Data set of that image.")] = None,
+    image_axes: Axes = None,
+    channel: Annotated[int | None, typer.Option(help="Channel of that image, counted from 0.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score labels against the truth.
+    """Score labels against the truth. docs/evaluate.md explains each score.
 
     Where TRUTH also holds `semantic_target`, the insides of the cells are scored against that.
     """
-    from napari_scutoid.metrics import evaluate as scores_of
+    from napari_scutoid import cli_scores as about
 
-    predicted, true = _labels(prediction, pred_dataset, pred_axes), _labels(truth, truth_dataset, truth_axes)
-    if predicted.shape != true.shape:
-        raise ScutoidError(
-            f"{prediction} cannot be scored against {truth}",
-            f"their shapes are {predicted.shape} and {true.shape}",
-            "give labels on the same grid",
-        )
-    target = _semantic_target(truth, true, truth_axes)
-    spacing = true.voxel_size_um or predicted.voxel_size_um
-    scores = scores_of(predicted.data, true.data, semantic_target=target, spacing=spacing)
+    background = about.Background(image, image_dataset, image_axes, channel)
+    about.check_wishes(
+        classes=classes, cells=cells, picture=picture, background=background, tolerance=boundary_tolerance
+    )
+    predicted = about.read_labels(prediction, pred_dataset, pred_axes)
+    true = about.read_labels(truth, truth_dataset, truth_axes)
+    about.check_grids(prediction, predicted, truth, true)
+    if classes:
+        scores = about.score_classes(predicted, true)
+        print(json.dumps(scores) if as_json else about.class_lines(scores))
+        return
+    target = about.read_target(truth, true, truth_axes)
+    shown = None if picture is None else about.open_background(background, truth, true, truth_axes)
+    scores = about.score_cells(predicted, true, target, boundary_tolerance, cells, picture, shown)
+    for what, file in (("Table of cells", cells), ("Picture", picture)):
+        if file is not None:
+            _tell(f"{what} in {file}")
     if as_json:
         print(json.dumps(scores))
         return
-    print(_score_lines(scores))
+    print(about.score_lines(scores))
     if target is not None:
+        from napari_scutoid.metrics import semantic_iou
+
         # The laboratory made its target from resized labels: not even the true cells fit it.
-        best = scores_of(true.data, true.data, semantic_target=target)["semantic_iou"]
-        print(_score_lines({"semantic_iou of TRUTH": best}))
+        print(about.score_lines({"semantic_iou of TRUTH": semantic_iou(true.data, target)}))
 
 
 @app.command()
@@ -271,10 +297,11 @@ def demo(
 
     Writes labels, scores and a picture.
     """
+    from napari_scutoid.cli_scores import score_lines
     from napari_scutoid.demo import run_demo
 
     made = _follow(run_demo(output))
-    print(_score_lines(made.scores))
+    print(score_lines(made.scores))
     print(f"{made.tiles_skipped} of {made.tiles} tiles held no tissue and were skipped")
     for name, file in made.files.items():
         print(f"{name}: {file}")
@@ -344,25 +371,6 @@ def _settings(file: Path | None, device: Device | None) -> "Recipe":
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"device": device.value})})
 
 
-def _labels(file: Path, dataset: str | None, axes: str | None) -> "Labels":
-    from napari_scutoid.io.open import inspect, open_labels
-
-    if dataset is None and "label" in (found.path for found in inspect(file).datasets):
-        dataset = "label"
-    return open_labels(file, dataset, axes=axes)
-
-
-def _semantic_target(file: Path, truth: "Labels", axes: str | None) -> Any:
-    from napari_scutoid.io.open import inspect, open_labels
-
-    group = "" if truth.source is None else truth.source.dataset.rpartition("/")[0]
-    name = f"{group}/semantic_target".lstrip("/")
-    if name not in (found.path for found in inspect(file).datasets):
-        return None
-    target = open_labels(file, name, axes=axes)
-    return target.data if target.shape == truth.shape else None
-
-
 def _refuse_same_file(source: Path, target: Path) -> None:
     if os.path.realpath(source) == os.path.realpath(target) or (
         source.exists() and target.exists() and source.samefile(target)
@@ -398,16 +406,6 @@ def _table_of(found: "FileInfo") -> str:
         if one.guess in ("image", "labels") and (hint := one.axes_hint) is not None
     ]
     return "\n".join([f"{found.file}: {found.format}", *lines])
-
-
-def _score_lines(scores: dict[str, Any]) -> str:
-    lines = []
-    for name, value in scores.items():
-        parts = {f"{name}_{part}": one for part, one in value.items()} if isinstance(value, dict) else {name: value}
-        for key, one in parts.items():
-            shown = "-" if one is None else f"{one:.4f}" if isinstance(one, float) else str(one)
-            lines.append(f"{key:<28}{shown:>10}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def test_partners_share_most_voxels_and_of_equals_fit_best():
     side = judge(count_overlaps(line((7, 10), (8, 5), (9, 25), (0, 6)), truth)).truth
     assert side.partners.tolist() == [7, 9, 0]
     assert side.iou.tolist() == [10 / 20, 20 / 25, 0.0]
+    assert judge(count_overlaps(line((7, 10), (8, 10)), line((1, 20)))).truth.partners.tolist() == [7]
     tied = judge(count_overlaps(line((7, 10), (8, 30)), line((1, 20), (0, 20)))).truth
     assert (tied.partners.tolist(), tied.iou.tolist()) == ([7], [0.5])
 

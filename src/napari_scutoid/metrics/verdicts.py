@@ -134,8 +134,8 @@ def _side(
     kinds: tuple[Verdict, ...] = ("matched", "split", "merged", otherwise)
     first = np.argmax(np.stack([*marks, np.ones(own.ids.size, np.bool_)]), axis=0)
     partners, best = np.zeros(own.ids.size, np.uint32), np.zeros(own.ids.size)
-    # Ascending, so that the last written of a cell's partners shares most, and of two equal ones fits better.
-    order = np.lexsort((iou, overlaps.voxels, own.place))
+    # Ascending, so that the last written of a cell's partners shares most; of equal ones, fits best, then comes first.
+    order = np.lexsort((-other.place, iou, overlaps.voxels, own.place))
     order = order[(overlaps.truth[order] > 0) & (overlaps.prediction[order] > 0)]
     partners[own.place[order]] = other.ids[other.place[order]]
     best[own.place[order]] = iou[order]

@@ -1,11 +1,11 @@
-"""The picture of a segmentation: colours that mean something."""
+"""Colours that mean something."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from napari_scutoid.picture import HIT, INVENTED, MISSED, coloured, errors, grey, sheet
+from napari_scutoid.picture import HIT, INVENTED, MISSED, coloured, errors, grey
 
 
 def test_grey_is_not_hidden_by_one_bright_voxel():
@@ -41,14 +41,3 @@ def test_errors_are_coloured_by_kind():
 def test_errors_need_one_shape():
     with pytest.raises(ValueError, match="shape"):
         errors(np.zeros((1, 2, 2), int), np.zeros((1, 2, 3), int), {})
-
-
-def test_a_sheet_shows_the_slice_above_and_the_stretched_section_below():
-    volume = np.zeros((4, 10, 20, 3), np.uint8)
-    volume[1] = 50
-    volume[:, 3] = 200
-    picture = np.asarray(sheet([("one", volume), ("two", volume)], z=1, y=3, z_step=3.0, zoom=2))
-    assert picture.shape[1] == 2 * (40 + 6) + 6
-    assert picture.shape[0] == 16 + 20 + 6 + 24 + 6
-    assert picture[17, 10, 0] == 50
-    assert picture[16 + 20 + 6 + 12, 10, 0] == 200
