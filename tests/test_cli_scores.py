@@ -83,9 +83,9 @@ def test_the_table_has_a_row_for_every_cell(
         "true_voxels": "160",
         "pred_voxels": "0",
         "touches_border": "0",
-        "centroid_z": "2.5",
-        "centroid_y": "5.5",
-        "centroid_x": "12.5",
+        "z_voxel": "2.5",
+        "y_voxel": "5.5",
+        "x_voxel": "12.5",
     }
     assert rows[-1]["touches_border"] == "1"
 

@@ -230,7 +230,7 @@ def _save_cells(file: Path, predicted: Labels, true: Labels, verdicts: Verdicts)
     from napari_scutoid.io.table import save_table
     from napari_scutoid.metrics import ComparedCell, compare_cells
 
-    names = [*ComparedCell._fields[:-1], "centroid_z", "centroid_y", "centroid_x"]
+    names = [*ComparedCell._fields[:-1], "z_voxel", "y_voxel", "x_voxel"]
     rows = compare_cells(predicted.data, true.data, verdicts)
     save_table(
         file,

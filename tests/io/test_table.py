@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from napari_scutoid.errors import ScutoidError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     file = tmp_path / "cells.csv"
-    save_table(file, ["id", "note", "cut"], [(1, "a, b", True), (None, 'a "b"\nµ', False)])
+    save_table(file, ["id", "note", "cut"], [(1, "a, b", True), (None, 'a "b"\nµ', np.False_)])
     with file.open(newline="", encoding="utf-8") as stream:
         assert list(csv.reader(stream)) == [["id", "note", "cut"], ["1", "a, b", "1"], ["", 'a "b"\nµ', "0"]]
 

@@ -42,12 +42,6 @@ def test_every_cell_has_one_row_that_says_where_it_is(prediction, truth):
         assert row.iou == np.count_nonzero(true & predicted) / np.count_nonzero(true | predicted)
 
 
-def test_a_single_slice_has_no_border_along_z():
-    truth = np.zeros((1, 5, 5), np.uint32)
-    truth[0, 2, 2] = 1
-    assert not compare_cells(truth, truth)[0].touches_border
-
-
 def test_large_ids():
     truth = np.full((2, 2, 2), 2**32 - 1, np.uint64)
     assert compare_cells(truth, truth)[0].true_id == 2**32 - 1

@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.atomic import check_writable, replacing
 
@@ -54,4 +56,4 @@ def save_table(path: str | Path, names: Sequence[str], rows: Iterable[Sequence[A
         for row in rows:
             if len(row) != len(names):
                 raise ValueError(f"a row has {len(row)} values, there are {len(names)} columns")
-            writer.writerow([int(value) if isinstance(value, bool) else value for value in row])
+            writer.writerow([int(value) if isinstance(value, bool | np.bool_) else value for value in row])

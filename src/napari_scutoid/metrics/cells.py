@@ -33,7 +33,7 @@ class ComparedCell(NamedTuple):
     true_voxels, pred_voxels : int
         Sizes of both; 0 without a partner.
     touches_border : bool
-        Whether the stack ends at the cell. Axes of length one have no border.
+        Whether it has a voxel in the outermost layer of the stack, which may then show only a part of it.
     centroid : tuple of float
         In voxels, counted from 0, in the order of the axes.
     """
@@ -92,7 +92,7 @@ def _rows(
 
 
 def _places(labels: NDArray[np.uint32], side: Side) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return centroids and whether the stack ends at the cell, from runs of equal ids rather than from voxels."""
+    """Return centroids and whether the border cuts each cell, from runs of equal ids rather than from voxels."""
     n_cells, shape = side.ids.size, labels.shape
     sums, touch_border = np.zeros((n_cells, labels.ndim)), np.zeros(n_cells, np.bool_)
     for slab, _ in slabs(shape):
@@ -109,6 +109,5 @@ def _places(labels: NDArray[np.uint32], side: Side) -> tuple[NDArray[np.float64]
             low = first[axis] + (slab.start if axis == 0 else 0)
             high = low + (lengths - 1 if axis == labels.ndim - 1 else 0)
             sums[:, axis] += np.bincount(place, (low + high) / 2 * lengths, n_cells)
-            if length > 1:
-                touch_border[place[(low == 0) | (high == length - 1)]] = True
+            touch_border[place[(low == 0) | (high == length - 1)]] = True
     return sums / side.voxels[:, None], touch_border
