@@ -133,6 +133,9 @@ def segment(
     save_probabilities: Annotated[
         bool, typer.Option("--save-probabilities", help="Also write the network's foreground and boundary.")
     ] = False,
+    cells: Annotated[
+        Path | None, typer.Option(metavar="TABLE.csv", help="Also write a row for every cell: place, size, cut or not.")
+    ] = None,
 ) -> None:
     """Give every cell of a stack a number.
 
@@ -143,6 +146,10 @@ def segment(
 
     _refuse_same_file(stack, output)
     check_result_path(output)
+    if cells is not None:
+        from napari_scutoid.io.table import check_table_path
+
+        check_table_path(cells)
     settings = _settings(recipe, device)
     volume = open_volume(stack, dataset, channel=channel, time=time, voxel_size_um=voxel_size, axes=axes)
 
@@ -155,6 +162,9 @@ def segment(
         _tell(f"Warning: {warning}")
     save_result(output, result.labels, result.probabilities if save_probabilities else {}, result.provenance)
     _tell(f"{_count(result.labels)} cells in {output}")
+    if cells is not None:
+        _save_cells(cells, result.labels)
+        _tell(f"Table of cells in {cells}")
 
 
 @app.command()
@@ -369,6 +379,14 @@ def _settings(file: Path | None, device: Device | None) -> "Recipe":
     if device is None:
         return recipe
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"device": device.value})})
+
+
+def _save_cells(file: Path, labels: "Labels") -> None:
+    from napari_scutoid.io.table import save_table
+    from napari_scutoid.steps.cell_table import cell_table
+
+    columns = cell_table(labels.data, labels.voxel_size_um, labels.origin_um).columns()
+    save_table(file, list(columns), zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
 def _refuse_same_file(source: Path, target: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,6 +46,16 @@ def test_columns_state_their_units_and_micrometres_only_where_known():
     assert known.keys() - unknown.keys() == {"volume_um3", "z_um", "y_um", "x_um"}
     assert known["x_um"].tolist() == [2.0, 3.5]
     assert {len(column) for column in known.values()} == {2}
+
+
+def test_the_page_names_every_column():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cells.md").read_text(encoding="utf-8")
+    said = " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    boxes = [f"{axis}_{end}_voxel" for end in ("first", "last") for axis in "zyx"]
+    columns = cell_table(two_cells(), VoxelSize(1, 1, 1)).columns()
+    assert [name for name in columns if name not in boxes] == [
+        name for name in re.findall(r"`(\w+)`", said) if name not in boxes
+    ]
 
 
 def test_each_face_of_the_stack_cuts():
