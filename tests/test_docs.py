@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -14,3 +16,12 @@ def test_the_recipe_page_is_current():
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run scripts/make_recipe_page.py"
+
+
+def test_every_score_is_explained():
+    from napari_scutoid.metrics import ComparedCell, compare_classes, evaluate
+
+    labels = np.ones((2, 2, 2), np.uint32)
+    page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    names = {*evaluate(labels, labels), *compare_classes(labels, labels), *ComparedCell._fields} - {"centroid"}
+    assert {name for name in names if f"`{name}`" not in page} == set()
