@@ -16,9 +16,9 @@ import pytest
 import scipy.io
 import tifffile
 
-from napari_scutoid import cli
 from napari_scutoid.io.save import result_suffixes, save_stack
 from napari_scutoid.volume import Labels, Volume
+from told import assert_is_message, scutoid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     h5(folder / "stack.h5", raw=STACK, label=LABELS)
     h5(folder / "image.h5", raw=STACK)
     h5(folder / "labels.h5", label=LABELS)
+    h5(folder / "film.h5", label=np.stack([LABELS] * 7))
     h5(folder / "shorter.h5", label=LABELS[1:])
     h5(folder / "fractions.h5", label=LABELS + 0.5)
     h5(folder / "channels.h5", raw=np.zeros((3, 16, 512, 512), np.uint8))
@@ -120,6 +121,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "an image to be scored": (
         ("evaluate", "image.h5", "labels.h5"),
         ("no data set looks like labels", "`raw` (9, 10, 11): image", "--pred-dataset or --truth-dataset"),
+    ),
+    "labels over time to be scored": (
+        ("evaluate", "film.h5", "labels.h5"),
+        ("`label` has 4 axes (7, 9, 10, 11)", "choose the time point with `scutoid convert --time`, 0 to 6"),
     ),
     "labels with fractions": (
         ("evaluate", "fractions.h5", "labels.h5"),
@@ -225,23 +230,6 @@ main(["convert", sys.argv[1], "-o", sys.argv[2]])
     assert (ended.returncode, ended.stdout) == (2, "")
     assert_is_message(ended.stderr, f"{target} could not be written: File too large", "its disk has space left")
     assert list(target.parent.iterdir()) == []
-
-
-def scutoid(*arguments: object) -> int:
-    """Run a command and return its exit status."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
-
-
-def assert_is_message(printed: str, *words: str) -> None:
-    """Check that the last of the lines is the one message, and has the one form."""
-    *progress, message = printed.splitlines()
-    what, _, rest = message.removeprefix("Error: ").partition(": ")
-    why, _, try_this = rest.rpartition(". What to try: ")
-    assert message.startswith("Error: ") and what and why and try_this.endswith(".")
-    assert [word for word in words if word not in message] == [], message
-    assert not any(line.startswith(("Error", "Traceback", " ")) for line in progress)
 
 
 @contextlib.contextmanager

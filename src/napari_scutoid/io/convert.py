@@ -133,10 +133,9 @@ def convert(
     written = []
     for volume, path, kind in chosen:
         name = _free_name(path, kind, outputs)
-        full_scale = infos[path].full_scale
-        before = volume.dtype if full_scale is None else np.dtype(infos[path].dtype)
+        full_scale, before = infos[path].full_scale, np.dtype(infos[path].dtype)
         if full_scale is None or kind == "labels":
-            output = yield from _output(volume, path, kind, narrow=narrow, single=single)
+            output = yield from _output(volume, before, path, kind, narrow=narrow, single=single)
         else:
             # A mask would be logical in MATLAB.
             output = as_probabilities(volume.data, volume, "image" if kind == "image" else "other", full_scale)
@@ -220,9 +219,10 @@ def _free_name(path: str, kind: Kind, taken: Container[str]) -> str:
     return name if _NAME.fullmatch(name) and name not in taken else _DEFAULT_NAMES[kind]
 
 
-def _output(volume: Volume, path: str, kind: Kind, *, narrow: bool, single: bool) -> Steps[Output]:
-    """Find the type to write an array in."""
-    before = volume.dtype
+def _output(
+    volume: Volume, before: np.dtype[Any], path: str, kind: Kind, *, narrow: bool, single: bool
+) -> Steps[Output]:
+    """Find the type to write an array in; `before` is that in MATLAB, whose files may pack doubles as bytes."""
     numbers = yield from survey(volume.data, f"Looking at {path}")
     if kind == "labels":
         try:
@@ -241,6 +241,6 @@ def _output(volume: Volume, path: str, kind: Kind, *, narrow: bool, single: bool
     if single and after.kind == "f" and after.itemsize > 4:
         after = np.dtype(np.float32)
         volume = volume.with_data(volume.data, f"{before} rounded to {after}")
-    elif after != before:
+    elif after not in (before, volume.dtype):
         volume = volume.with_data(volume.data, f"{before} narrowed to {after}, every number the same")
     return Output(volume.data, after, volume, kind)

@@ -26,6 +26,7 @@ from napari_scutoid.io.provenance import LONGEST, checked_provenance
 from napari_scutoid.volume import ZERO, Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -56,11 +57,14 @@ class HDF5:
         """Whether HDF5's signature is at the start, or after a user block."""
         return has_signature(head)
 
-    def list(self, file: Path) -> Listing:
-        """Return every numeric array of the file, nested groups included. Links out of the file are not followed."""
+    def list(self, file: Path, alive: Callable[[], None] = lambda: None) -> Listing:
+        """Return every numeric array of the file, nested groups included. Links out of the file are not followed.
+
+        `alive` is called before each node.
+        """
         with _open(file) as root:
             try:
-                walk = _Walk(root, matlab=self.axes_are_reversed)
+                walk = _Walk(root, alive, matlab=self.axes_are_reversed)
                 walk.group(root, "", 0)
                 provenance = checked_provenance(_provenance(root))
             except H5_ERRORS as error:
@@ -137,16 +141,21 @@ def _find(root: h5py.Group, path: str) -> h5py.Dataset:
 class _Walk:
     """Collects the arrays below a group."""
 
-    def __init__(self, root: h5py.File, *, matlab: bool) -> None:
+    def __init__(self, root: h5py.File, alive: Callable[[], None], *, matlab: bool) -> None:
         self.arrays: list[StoredArray] = []
         self.refused: dict[str, str] = {}
         self.aliases: dict[str, str] = {}
         self._root = root
+        self._alive = alive
         self._matlab = matlab
+        # Of the group whose arrays are looked at now, and of those around it.
+        self._sizes: list[VoxelSize | None] = []
         self._seen: set[tuple[int, int]] = set()
 
     def group(self, group: h5py.Group, prefix: str, depth: int) -> None:
+        self._sizes.append(_laboratory_size(group))
         for name in group:
+            self._alive()
             path = prefix + name
             link = group.get(name, getlink=True)
             if isinstance(link, h5py.HardLink):
@@ -156,10 +165,12 @@ class _Walk:
                 self.refused[path] = f"it is a link to another file ({link.filename}), and such links are not followed"
             elif isinstance(link, h5py.SoftLink):
                 self.aliases[path] = posixpath.normpath(posixpath.join("/" + prefix, link.path)).lstrip("/")
+        self._sizes.pop()
 
     def _node(self, node: _Node, path: str, depth: int) -> None:
         # A group may be linked into itself, and a data set under two names is one.
-        address = (h5py.h5o.get_info(node.id).fileno, h5py.h5o.get_info(node.id).addr)
+        about = h5py.h5o.get_info(node.id)
+        address = (about.fileno, about.addr)
         if address in self._seen or depth > _DEEPEST:
             return
         self._seen.add(address)
@@ -183,7 +194,8 @@ class _Walk:
                 self._node(self._root[reference], f"{path}{{{number}}}", depth + 1)
 
     def _dataset(self, dataset: h5py.Dataset, path: str) -> None:
-        problem = self._problem(dataset)
+        dtype = _dtype(dataset)
+        problem = self._problem(dataset, dtype)
         if problem is not None:
             self.refused[path] = problem
             return
@@ -201,24 +213,30 @@ class _Walk:
                 stored_shape=shape,
                 order=order,
                 axes=axes,
-                dtype=_dtype(dataset),
-                voxel_size_um=_voxel_size(dataset, self._root),
+                dtype=dtype,
+                voxel_size_um=self._voxel_size(dataset),
                 origin_um=_origin(dataset),
                 axes_are_stated=stated is not None,
                 cheap_to_sample=math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize <= _SAMPLE_BYTES,
-                full_scale=full_scale_of(_dtype(dataset), dataset.attrs.get("scale")),
+                full_scale=full_scale_of(dtype, dataset.attrs.get("scale")),
             )
         )
 
+    def _voxel_size(self, dataset: h5py.Dataset) -> VoxelSize | None:
+        """Return an array's own voxel size, else what its group or the file states for all."""
+        if "element_size_um" in dataset.attrs:
+            return checked_voxel_size(dataset.attrs["element_size_um"])
+        return self._sizes[-1] or self._sizes[0]
+
     @staticmethod
-    def _problem(dataset: h5py.Dataset) -> str | None:
+    def _problem(dataset: h5py.Dataset, dtype: np.dtype[Any]) -> str | None:
         if outside := _outside(dataset):
             return outside
         if _matlab_class(dataset) == "char" or dataset.dtype.kind in "SUO":
             return "it holds text"
         if "MATLAB_empty" in dataset.attrs or dataset.shape is None or 0 in dataset.shape:
             return "it is empty"
-        if _dtype(dataset).kind not in READABLE_KINDS + "c":
+        if dtype.kind not in READABLE_KINDS + "c":
             return f"it holds no plain numbers ({dataset.dtype})"
         if not is_picture(dataset.shape):
             return f"its shape is {dataset.shape}: no picture"
@@ -255,16 +273,10 @@ def _axistags(text: str) -> str:
         return ""
 
 
-def _voxel_size(dataset: h5py.Dataset, root: h5py.File) -> VoxelSize | None:
-    if "element_size_um" in dataset.attrs:
-        return checked_voxel_size(dataset.attrs["element_size_um"])
-    for group in (dataset.parent, root):
-        if (size := _numbers(group, "voxelSizeUm", 3)) is not None:
-            return checked_voxel_size(size)
-        values = [_numbers(group, name, 1) for name in ("pixelScale", "zScale")]
-        if not any(value is None for value in values):
-            return laboratory_voxel_size(*values)
-    return None
+def _laboratory_size(group: h5py.Group) -> VoxelSize | None:
+    if (size := _numbers(group, "voxelSizeUm", 3)) is not None:
+        return checked_voxel_size(size)
+    return laboratory_voxel_size(*(_numbers(group, name, 1) for name in ("pixelScale", "zScale")))
 
 
 def _origin(dataset: h5py.Dataset) -> Origin:

@@ -20,7 +20,7 @@ from napari_scutoid.io.tiff import Tiff
 from napari_scutoid.volume import Labels, Source, Volume, VoxelSize, as_label_array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +31,10 @@ _FORMATS: tuple[Format, ...] = (Mat73(), Mat5(), HDF5(), Tiff(), OmeZarr())
 
 _HEAD_BYTES = 8192
 _SLAB_BYTES = 64 * 2**20
+
+_OPTIONS = {"T": ("time point", "--time"), "C": ("channel", "--channel")}
+# What scores labels takes them whole.
+_BY_CONVERTING = {axis: (what, f"`scutoid convert {option}`") for axis, (what, option) in _OPTIONS.items()}
 
 
 def inspect(path: str | Path) -> FileInfo:
@@ -124,7 +128,7 @@ def open_labels(
     file = Path(path)
     file_format, array = _choose(file, dataset, "labels")
     array, renamed = _with_axes(array, axes)
-    data, notes = _open_array(file_format, file, array, None, time)
+    data, notes = _open_array(file_format, file, array, None, time, _BY_CONVERTING)
     labels = _whole_numbers(data, array.path)
     if data.dtype.kind == "f":
         notes += (f"{data.dtype} holding whole numbers narrowed to uint32",)
@@ -247,12 +251,17 @@ def _refusals(listing: Listing) -> str:
 
 
 def _open_array(
-    file_format: Format, file: Path, array: StoredArray, channel: int | None, time: int | None
+    file_format: Format,
+    file: Path,
+    array: StoredArray,
+    channel: int | None,
+    time: int | None,
+    options: Mapping[str, tuple[str, str]] = _OPTIONS,
 ) -> tuple[LazyArray | NDArray[Any], tuple[str, ...]]:
     """Return the (z, y, x) view of an array, and notes on what was chosen."""
     if array.dtype.kind not in READABLE_KINDS:
         raise _complex(array)
-    fixed, notes = _fixed_axes(array, channel, time)
+    fixed, notes = _fixed_axes(array, channel, time, options)
     notes = _notes(array) + notes
     order = [array.order[array.axes.index(axis)] if axis in array.axes else None for axis in "ZYX"]
     check_claim(array.nbytes, file, array.path)
@@ -267,6 +276,8 @@ def _open_array(
     if source.dtype.kind not in READABLE_KINDS:
         # In the header of a MATLAB 5 file, complex numbers are doubles like any others.
         raise _complex(array)
+    if not logical and source.dtype.newbyteorder("=") != array.dtype:
+        notes += (f"{array.dtype} packed as {source.dtype} by MATLAB, every number the same",)
     data: NDArray[Any] = lazy[...]
     return data, notes
 
@@ -279,7 +290,9 @@ def _complex(array: StoredArray) -> ScutoidError:
     )
 
 
-def _fixed_axes(array: StoredArray, channel: int | None, time: int | None) -> tuple[dict[int, int], tuple[str, ...]]:
+def _fixed_axes(
+    array: StoredArray, channel: int | None, time: int | None, options: Mapping[str, tuple[str, str]]
+) -> tuple[dict[int, int], tuple[str, ...]]:
     """Return the index for each axis that is none of z, y, x, by position in napari's order."""
     extra = {axis: position for position, axis in enumerate(array.axes) if axis not in "ZYX"}
     if "Q" in extra:
@@ -297,7 +310,7 @@ def _fixed_axes(array: StoredArray, channel: int | None, time: int | None) -> tu
         choices[axis] = given[0] if given else None
     fixed: dict[int, int] = {}
     notes: list[str] = []
-    for axis, (what, option) in _OPTIONS.items():
+    for axis, (what, option) in options.items():
         choice = choices[axis]
         if axis not in extra:
             if choice:
@@ -324,9 +337,6 @@ def _fixed_axes(array: StoredArray, channel: int | None, time: int | None) -> tu
         fixed[extra[axis]] = index
         notes.append(f"{what} {index} of {length}")
     return fixed, tuple(notes)
-
-
-_OPTIONS = {"T": ("time point", "--time"), "C": ("channel", "--channel")}
 
 
 def _whole_numbers(data: LazyArray | NDArray[Any], name: str) -> NDArray[np.uint32]:

@@ -1,7 +1,7 @@
 """Find out in another process whether a damaged file crashes the HDF5 library, which would take this one down.
 
-``python -m napari_scutoid.io.probe FILE`` lists a file as this program does and reads a little of each array. What
-becomes of that process tells whether the file may be opened in this one. It costs a fraction of a second the first
+``python -m napari_scutoid.io.probe FILE SECONDS`` lists a file as this program does and reads a little of each array.
+What becomes of that process tells whether the file may be opened in this one. It costs a fraction of a second the first
 time that a process opens a file (``python benchmarks/probe.py`` prints how much); ``SCUTOID_PROBE=off`` in the
 environment saves it where all files are known to be good.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,10 @@ SWITCH = "SCUTOID_PROBE"
 """Environment variable: ``off`` trusts every file."""
 
 CPU_SECONDS = 5
-"""Good files take far less, whatever their size; time spent waiting for a slow disk does not count."""
+"""For one array or group. Good ones take milliseconds; time spent waiting for a slow disk does not count."""
+
+MOST_CPU_SECONDS = 120
+"""For the whole file, where a process cannot limit itself (Windows): a file may have thousands of arrays."""
 
 MEMORY_BYTES = 2**31
 """Headers and the few chunks that are read fit into it many times over."""
@@ -33,6 +38,8 @@ _MOST_ARRAYS = 16
 _MOST_BYTES = 8 * 2**20
 _POLL_SECONDS = 0.5
 _OUT_OF_MEMORY = 3
+# SIGXCPU on Linux and macOS; Windows has none.
+_OUT_OF_TIME = 24
 _FIRST_WINDOWS_EXCEPTION = 0xC0000000
 
 
@@ -91,7 +98,7 @@ def _fate(path: str, size: int, modified_ns: int) -> str | None:
 
 def _command(path: str) -> list[str]:
     # -P keeps modules that lie in the working folder out of the import path.
-    return [sys.executable, "-P", "-m", "napari_scutoid.io.probe", path]
+    return [sys.executable, "-P", "-m", "napari_scutoid.io.probe", path, str(CPU_SECONDS)]
 
 
 def _status(process: psutil.Popen) -> int | None:
@@ -104,12 +111,12 @@ def _status(process: psutil.Popen) -> int | None:
         except psutil.TimeoutExpired:
             with contextlib.suppress(psutil.Error):
                 used = process.cpu_times()
-                if used.user + used.system > CPU_SECONDS:
+                if used.user + used.system > MOST_CPU_SECONDS:
                     return None
 
 
 def _judge(status: int | None) -> str | None:
-    if status is None:
+    if status is None or status == -_OUT_OF_TIME:
         return "reading it never ends"
     if status == _OUT_OF_MEMORY:
         return f"reading its headers takes more than {MEMORY_BYTES // 2**30} GiB of memory"
@@ -118,20 +125,29 @@ def _judge(status: int | None) -> str | None:
     return None
 
 
-def main(file: Path) -> None:
-    """List a file and read a few voxels of its first arrays, whatever comes of it."""
-    import math
+def main(file: Path, seconds: int = CPU_SECONDS) -> None:
+    """List a file and read a few voxels of its first arrays, whatever comes of it.
 
+    Parameters
+    ----------
+    file : Path
+        An HDF5 file.
+    seconds : int
+        Of the processor's time, for each array.
+    """
     from napari_scutoid.io.guess import guess
     from napari_scutoid.io.hdf5 import HDF5
     from napari_scutoid.io.lazy import LazyArray
     from napari_scutoid.io.mat import Mat73
 
-    _limit_resources()
+    _limit_memory()
+    go_on = functools.partial(_limit_time, seconds)
+    go_on()
     with file.open("rb") as stream:
         head = stream.read(128)
     file_format = next(one for one in (Mat73(), HDF5()) if one.recognises(file, head) or type(one) is HDF5)
-    for array in file_format.list(file).arrays[:_MOST_ARRAYS]:
+    for array in file_format.list(file, go_on).arrays[:_MOST_ARRAYS]:
+        go_on()
         with contextlib.suppress(ScutoidError):
             data = LazyArray(file_format.read(file, array), array.order, name=array.path)
             if array.nbytes <= _MOST_BYTES:
@@ -140,7 +156,7 @@ def main(file: Path) -> None:
                 data[tuple(length // 2 for length in data.shape)]
 
 
-def _limit_resources() -> None:
+def _limit_memory() -> None:
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -148,13 +164,20 @@ def _limit_resources() -> None:
 
         limit = psutil.Process().memory_info().vms + MEMORY_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-        # For a probe whose program was killed meanwhile, and that nobody stops.
-        resource.setrlimit(resource.RLIMIT_CPU, (2 * CPU_SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _limit_time(seconds: int) -> None:
+    """Let the system end this process (SIGXCPU) unless this is called again in time."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = math.ceil(time.process_time()) + seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), int(sys.argv[2]))
     except MemoryError:
         sys.exit(_OUT_OF_MEMORY)
     except ScutoidError:
