@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_two_thousand_damaged_files_are_opened_or_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], samples: Path
 ) -> None:
@@ -127,6 +128,23 @@ def test_a_child_that_dies_is_replaced_and_its_file_tried_again(tmp_path: Path) 
     found: list[Case] = list(fuzz(tmp_path, tmp_path / "work", 0, range(5), tmp_path / "fake.py"))
     assert [case.outcome for case in found] == ["refused", "crash told", "hang told", "crash", "refused"]
     assert "Aborted" in found[1].detail and "Timeout" in found[2].detail
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system counts by the clock only")
+@pytest.mark.parametrize(("work", "status"), [("while True: pass", -signal.SIGPROF), ("time.sleep(60)", 1)])
+def test_work_without_end_and_waiting_without_end_are_ended(work: str, status: int) -> None:
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(Path(child.__file__).parent)!r})
+import child
+child.SECONDS = 0.2
+child.watch()
+{work}
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == status
+    assert "most recent call first" in ended.stderr
+    assert ("Timeout (" in ended.stderr) == (status == 1)
 
 
 def test_a_child_that_fails_by_itself_is_no_finding(tmp_path: Path) -> None:
