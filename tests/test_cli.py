@@ -227,7 +227,7 @@ main(["segment", {os.fspath(stack)!r}, "-o", {os.fspath(tmp_path / "out.h5")!r}]
         assert child.stderr.readline() == "Predicting\n"
         time.sleep(0.05)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=300)
     assert child.returncode == 130
     assert (out, err) == ("closed\n", "Cancelled.\n")
     assert list(tmp_path.iterdir()) == [stack]

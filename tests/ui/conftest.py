@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 SIZE = VoxelSize(0.5, 0.25, 0.25)
 SHAPE = (6, 16, 20)
+
+
+@pytest.fixture
+def qtbot(qtbot: Any) -> Any:
+    """Wait as long as a busy machine may need, and no longer than it takes."""
+    for name in ("waitUntil", "waitSignal"):
+        setattr(qtbot, name, functools.partial(getattr(qtbot, name), timeout=60_000))
+    return qtbot
 
 
 @dataclass

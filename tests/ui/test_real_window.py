@@ -103,11 +103,11 @@ def test_the_real_program_segments_a_real_file(make_napari_viewer, qtbot, tmp_pa
     widget.segment_button.click()
     qtbot.waitUntil(lambda: len(viewer.layers) == 1 and widget.is_busy)
     widget.cancel_button.click()
-    qtbot.waitUntil(lambda: not widget.is_busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.is_busy)
     assert widget.status.text() == "Cancelled."
 
     widget.segment_button.click()
-    qtbot.waitUntil(lambda: not widget.is_busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.is_busy)
     image, *maps, cells = viewer.layers
     assert [layer.name.split()[-1] for layer in maps] == ["foreground", "boundary"]
     for layer in (image, cells):

@@ -32,7 +32,7 @@ def open_file(qtbot, widget, path=FILE):
 
 
 def wait_until_idle(qtbot, widget):
-    qtbot.waitUntil(lambda: not widget.is_busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not widget.is_busy)
 
 
 def segment(qtbot, widget):
