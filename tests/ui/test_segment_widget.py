@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog
 
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.io.format import DatasetInfo, FileInfo
 from napari_scutoid.ui.segment import SegmentWidget
 from napari_scutoid.volume import VoxelSize
 
@@ -275,6 +276,15 @@ def test_a_second_result_hides_the_first_and_keeps_it(qtbot, widget, viewer):
     cells = [layer for layer in viewer.layers if "cells" in layer.name]
     assert [layer.visible for layer in cells] == [False, True]
     assert sum(layer.name == "gland 1" for layer in viewer.layers) == 1
+
+
+def test_a_stack_that_may_lie_on_its_side_is_told(qtbot, viewer, program, monkeypatch):
+    thin = DatasetInfo("raw", (1, 128, 128, 58), "CZYX", "uint8", None, "image", "by its name", False)
+    monkeypatch.setattr(program, "inspect", lambda path: FileInfo(str(path), "HDF5", (thin,)))
+    widget = SegmentWidget(viewer, program.core())
+    qtbot.addWidget(widget)
+    open_file(qtbot, widget)
+    assert widget.picker.detail.text().endswith("If its last axis is z, turn it first: scutoid convert --axes CXYZ.")
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,9 @@ def _dataset_choice(file: Path, dataset: DatasetInfo) -> Choice:
     if dataset.guess == "other":
         looks = "Does not look like an image of membranes"
     reason = dataset.reason.rstrip(".")
+    detail = f"{looks}: {reason}." if reason else f"{looks}."
+    if dataset.guess in ("image", "labels") and dataset.axes_hint is not None:
+        detail += f" If its last axis is z, turn it first: scutoid convert --axes {dataset.axes_hint}."
     problem = None
     if any(axis not in dataset.axes for axis in "ZYX"):
         problem = f"“{dataset.path}” is no stack ({shape}): choose one with three axes (z, y, x)."
@@ -263,7 +266,7 @@ def _dataset_choice(file: Path, dataset: DatasetInfo) -> Choice:
         problem = f"“{dataset.path}” has too many axes ({shape}): choose one with three (z, y, x)."
     return Choice(
         text=f"{dataset.path}   {guess}   {shape}   {dataset.dtype}",
-        detail=f"{looks}: {reason}." if reason else f"{looks}.",
+        detail=detail,
         voxel_size_um=dataset.voxel_size_um,
         origin=FROM_FILE,
         problem=problem,
