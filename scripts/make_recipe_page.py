@@ -23,7 +23,7 @@ For example, to close more gaps in weak membranes and to drop small specks:
 watershed:
   boundary_threshold: 0.35
 cleanup:
-  min_size: 150
+  min_size: 0.1
 ```
 
 """

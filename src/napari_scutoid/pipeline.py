@@ -34,6 +34,8 @@ BYTES_PER_VOXEL = 40
 """Memory that a voxel of the working grid takes when seeds are placed, about: ten arrays of single precision."""
 NEEDED = ("foreground", "boundary")
 """Outputs of a model that cells are made from."""
+SEEDS = "seeds"
+"""Output that replaces the seeds found in the distance to walls, where a model has it."""
 VERSIONED = ("napari-scutoid", "numpy", "scipy", "scikit-image", "torch", "bioimage-cpp", "edt")
 
 
@@ -74,6 +76,12 @@ class Result:
             f"Predicted on {' x '.join(map(str, self.provenance['working_shape']))} voxels, {done['device']} in "
             f"{done['precision']}; {done['tiles_skipped']} of {done['tiles']} tiles held no tissue."
         )
+        typical = self.provenance["typical_cell"]
+        micrometres = "" if typical["diameter_um"] is None else f" ({typical['diameter_um']:.2g} µm)"
+        lines.append(
+            f"Settings in typical cells refer to a diameter of {typical['diameter_voxels']:.1f} voxels of that grid"
+            f"{micrometres}."
+        )
         lines.append(f"{cells['n']} cells, {len(cells['touch_border'])} of them cut by the stack's border.")
         return lines
 
@@ -109,12 +117,13 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
     from napari_scutoid.network.predict import predict
     from napari_scutoid.steps.cell_table import cell_table
     from napari_scutoid.steps.rescale import rescaling_labels
-    from napari_scutoid.steps.watershed import cells_from_probabilities
+    from napari_scutoid.steps.cells import cells_from_probabilities
 
     yield Progress("Loading the model")
     module, config = load_model(model)
     _check_outputs(config)
     recipe = settings_for(recipe or Recipe(), config)
+    _check_smallest_size(recipe, volume)
     warnings: list[str] = []
     source_hash = yield from _checked_hash(volume)
     cell_size = yield from _cell_size(volume, recipe.rescale, warnings)
@@ -128,7 +137,16 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
     }
     spacing = _spacing(working, volume, cell_size)
     foreground, boundary = (np.asarray(probabilities[name].data) for name in NEEDED)
-    cells = yield from cells_from_probabilities(foreground, boundary, recipe.watershed, recipe.cleanup, spacing)
+    seeds = probabilities.get(SEEDS)
+    found = yield from cells_from_probabilities(
+        foreground,
+        boundary,
+        recipe,
+        spacing,
+        seeds=None if seeds is None else np.asarray(seeds.data),
+        voxel_volume_um3=None if working.voxel_size_um is None else math.prod(working.voxel_size_um),
+    )
+    cells = found.labels
     labels = yield from rescaling_labels(
         Labels(cells, working.voxel_size_um, working.origin_um, source=volume.source),
         volume.shape,
@@ -147,6 +165,7 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
         "cell_size": None if cell_size is None else asdict(cell_size),
         "working_shape": list(working.shape),
         "spacing": list(spacing),
+        "typical_cell": _typical_cell(found.diameter, working.voxel_size_um),
         "statistics": asdict(statistics),
         "prediction": _prediction_facts(prediction),
         "warnings": warnings,
@@ -157,6 +176,15 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
 def settings_for(recipe: Recipe, config: ModelConfig) -> Recipe:
     """Return the recipe with what the user left unset filled in from the model."""
     return recipe.over({"normalise": config.normalise.model_dump(), **config.recipe})
+
+
+def _check_smallest_size(recipe: Recipe, volume: Volume) -> None:
+    if recipe.cleanup.min_size_unit == "um3" and volume.voxel_size_um is None:
+        raise ScutoidError(
+            "The smallest cell is not defined",
+            "it is stated in cubic micrometres (cleanup.min_size_unit), and the voxel size of the stack is unknown",
+            "give it with --voxel-size Z Y X, or state the smallest cell in typical cells",
+        )
 
 
 def _check_outputs(config: ModelConfig) -> None:
@@ -294,6 +322,12 @@ def _provenance(volume: Volume, source_hash: str, recipe: Recipe, config: ModelC
         "model": {"name": config.name, "weights_sha256": config.weights_sha256},
         "versions": {name: _version(name) for name in VERSIONED},
     }
+
+
+def _typical_cell(diameter: float, voxel_size_um: VoxelSize | None) -> dict[str, float | None]:
+    """Return the diameter to which lengths in the recipe refer, in voxels of a cube's volume and in micrometres."""
+    edge = None if voxel_size_um is None else math.prod(voxel_size_um) ** (1 / 3)
+    return {"diameter_voxels": diameter, "diameter_um": None if edge is None else diameter * edge}
 
 
 def _prediction_facts(prediction: Prediction) -> dict[str, Any]:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def clean(
-    labels: NDArray[np.uint32], height: NDArray[np.float32], cleanup: Cleanup, backend: Backend = "bioimage-cpp"
+    labels: NDArray[np.uint32],
+    height: NDArray[np.float32],
+    cleanup: Cleanup,
+    min_size: int,
+    backend: Backend = "bioimage-cpp",
 ) -> Steps[NDArray[np.uint32]]:
     """Give small cells to their neighbours, fill holes and renumber, as the settings say.
 
@@ -29,7 +33,9 @@ def clean(
     height : ndarray of float32, same shape
         High on the walls: what a small cell leaves is flooded over it.
     cleanup : Cleanup
-        The settings.
+        Whether to fill holes and to renumber.
+    min_size : int
+        Voxels of the smallest cell that stays.
     backend : {"bioimage-cpp", "scikit-image"}
         Implementation of the flooding.
 
@@ -43,7 +49,7 @@ def clean(
     ndarray of uint32, shape (z, y, x)
     """
     yield Progress("Cleaning up: small cells", 0, 3)
-    labels = give_away_small(labels, cleanup.min_size, height, backend)
+    labels = give_away_small(labels, min_size, height, backend)
     yield Progress("Cleaning up: holes", 1, 3)
     if cleanup.fill_holes:
         labels = fill_holes(labels)

@@ -1,4 +1,4 @@
-"""One seed per cell: prominent maxima of the smoothed distance to the nearest wall."""
+"""One seed per cell: maxima of the smoothed distance to the nearest wall that a waist divides from higher ones."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ def place_seeds(
     *,
     sigma: float,
     smallest_distance: float,
-    prominence: float,
+    prominence: float = 0.0,
+    height: float = 0.0,
     unit: Sequence[float] = (1.0, 1.0, 1.0),
     backend: Backend = "bioimage-cpp",
 ) -> NDArray[np.uint32]:
-    """Make a numbered seed of each prominent maximum of the smoothed distance to the wall; a plateau is one.
+    """Make a numbered seed of each maximum of the smoothed distance to the wall that stands out; a plateau is one.
 
     Along a columnar or curved cell the distance to the wall is a ridge on which every small unevenness is a maximum.
     Of two maxima the lower one is kept only if the way to the higher one leads through a place that is narrower by the
-    given share: the dynamics of a maximum [1]_, relative to its height so that it serves cells of all sizes.
+    given share: the dynamics of a maximum [1]_, relative to its height so that it serves cells of all sizes. With a
+    height instead, these are the h-maxima [2]_.
 
     Parameters
     ----------
@@ -40,7 +42,9 @@ def place_seeds(
     smallest_distance : float
         Maxima nearer to a wall are dropped, in equivalent voxels.
     prominence : float
-        Smallest share by which the distance sinks between two maxima, 0 to 1; 0 keeps all.
+        Smallest share by which the distance sinks between two maxima, 0 to 1.
+    height : float
+        Smallest difference by which it sinks, in equivalent voxels. Where both are 0, all maxima are kept.
     unit : sequence of 3 floats
         Voxel edges in equivalent voxels.
     backend : {"bioimage-cpp", "scikit-image"}
@@ -54,6 +58,7 @@ def place_seeds(
     References
     ----------
     .. [1] M. Grimaud (1992), New measure of contrast: the dynamics, Proc. SPIE 1769.
+    .. [2] P. Soille (2004), Morphological Image Analysis, 2nd ed., Springer, section 6.3.4.
     """
     import cc3d
     from scipy.ndimage import gaussian_filter
@@ -68,10 +73,11 @@ def place_seeds(
     # As integers: on bool with 26 neighbours, cc3d 4.1.1 makes its table too small for densely sown voxels and fails.
     components = cc3d.connected_components(peaks.view(np.uint8), connectivity=26, out_dtype=np.uint32)
     seeds = components.astype(np.uint32, copy=False)
-    if prominence <= 0:
+    if prominence <= 0 and height <= 0:
         return seeds
     basins = flood(-smooth, seeds, distance > 0, backend)
-    keep = _prominent(_heights(seeds, smooth), *_saddles(basins, smooth), prominence)
+    heights = _heights(seeds, smooth)
+    keep = _standing_out(heights, *_saddles(basins, smooth), (1.0 - prominence) * heights - height)
     number = np.zeros(keep.size, dtype=np.uint32)
     number[keep] = np.arange(1, np.count_nonzero(keep) + 1, dtype=np.uint32)
     return number[seeds]
@@ -103,14 +109,17 @@ def _saddles(
     return pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF), highest
 
 
-def _prominent(
+def _standing_out(
     heights: NDArray[np.float32],
     first: NDArray[np.uint64],
     second: NDArray[np.uint64],
     saddles: NDArray[np.float32],
-    prominence: float,
+    deepest: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Return which seeds stay, visiting passes from the highest down as a rising water level would open them."""
+    """Return which seeds stay: those whose pass to a higher one lies below their deepest; passes from the highest down.
+
+    That is the order in which a falling water level would lay the passes dry.
+    """
     higher = list(range(heights.size))  # the seed that each seed gave way to, or itself
 
     def root(seed: int) -> int:
@@ -122,7 +131,7 @@ def _prominent(
     for i in np.argsort(-saddles, kind="stable"):
         a, b = sorted((root(int(first[i])), root(int(second[i]))))
         lower, other = (a, b) if heights[a] < heights[b] else (b, a)
-        if lower != other and saddles[i] >= (1.0 - prominence) * heights[lower]:
+        if lower != other and saddles[i] >= deepest[lower]:
             higher[lower] = other
     keep: NDArray[np.bool_] = np.equal(np.arange(heights.size), higher)
     keep[0] = False

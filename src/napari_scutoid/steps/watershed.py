@@ -1,17 +1,20 @@
-"""From foreground and boundary probabilities to one label per cell.
+"""From foreground and boundary probabilities to regions that walls bound, by seeded watershed.
 
-Distances and smoothing are in *equivalent voxels*: the edge of a cube with the volume of one voxel. On an isotropic
-grid that is the voxel edge; on an anisotropic one, settings keep their meaning for cells of a given number of voxels.
+Distances are in *equivalent voxels*, the edge of a cube with the volume of one voxel, and settings are shares of the
+typical cell's diameter or volume, which the walls themselves tell: one set of them serves cells of all sizes and voxels
+of all shapes.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_scutoid.progress import Progress
-from napari_scutoid.steps.cleanup import clean, label_sizes
+from napari_scutoid.steps.cleanup import label_sizes
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.seeds import place_seeds
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
-    from napari_scutoid.recipe import Cleanup, Watershed
+    from napari_scutoid.recipe import Watershed
 
 BOUNDARY_WEIGHT = 0.9
 """Share of the boundary probability in the height map; the rest is nearness to a wall (elf's ``alpha``)."""
@@ -29,32 +32,59 @@ BOUNDARY_WEIGHT = 0.9
 STAGES = ("Separating tissue from background", "Measuring distances to walls", "Placing seeds", "Growing cells")
 
 
-def cells_from_probabilities(
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """What walls bound: cells, or parts of cells.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (z, y, x)
+        One id per region, 0 elsewhere.
+    height : ndarray of float32, same shape
+        The surface that was flooded, high on the walls.
+    diameter : float
+        Of a typical cell, in equivalent voxels.
+    unit : tuple of 3 floats
+        Voxel edges along z, y, x in equivalent voxels.
+    """
+
+    labels: NDArray[np.uint32]
+    height: NDArray[np.float32]
+    diameter: float
+    unit: tuple[float, float, float]
+
+    @property
+    def cell_volume(self) -> float:
+        """Of a ball with the typical diameter, in voxels."""
+        return math.pi / 6 * self.diameter**3
+
+
+def bounded_regions(
     foreground: NDArray[Any],
     boundary: NDArray[Any],
-    watershed: Watershed,
-    cleanup: Cleanup,
+    settings: Watershed,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
-) -> Steps[NDArray[np.uint32]]:
-    """Turn probabilities into cells, by distance-transform watershed or by connected components.
+    seeds: NDArray[Any] | None = None,
+) -> Steps[Regions]:
+    """Divide the tissue along its walls, by distance-transform watershed or by connected components.
 
     The watershed is that of PlantSeg [1]_ and elf [2]_: walls are the voxels above the boundary threshold, without
-    specks; prominent maxima of the smoothed distance to the nearest wall or background become seeds; they grow over a
-    height map made of the boundary probability and a little of the distance, inside the foreground. A gap in a wall
-    lets a connected component leak into the next cell, but hardly moves these maxima. The stack's border is no wall,
-    so cells it cuts keep their seeds. Components are what boundaries separate completely, connected through faces: the
-    walls stay 0, as the laboratory counts cells.
+    specks; maxima of the smoothed distance to the nearest wall or background become seeds; they grow over a height map
+    made of the boundary probability and a little of the distance, inside the foreground. A gap in a wall lets a
+    connected component leak into the next cell, but hardly moves these maxima. The stack's border is no wall, so cells
+    it cuts keep their seeds. Components are what boundaries separate completely, connected through faces: the walls
+    stay 0, as the laboratory counts cells.
 
     Parameters
     ----------
     foreground, boundary : ndarray of float, shape (z, y, x)
         Probabilities, 0 to 1. Foreground is tissue with its walls, without lumen and outside.
-    watershed : Watershed
+    settings : Watershed
         Method, implementation, thresholds and seeds.
-    cleanup : Cleanup
-        What to do with small cells and holes.
     spacing : sequence of 3 floats
         Voxel edges along z, y, x; only their ratio matters.
+    seeds : ndarray of float, same shape, optional
+        Probability of being a cell's core, where a model predicts that: replaces the maxima.
 
     Yields
     ------
@@ -63,8 +93,8 @@ def cells_from_probabilities(
 
     Returns
     -------
-    ndarray of uint32, shape (z, y, x)
-        One id per cell, 0 elsewhere. The same input gives the same result.
+    Regions
+        The same input gives the same result.
 
     Raises
     ------
@@ -77,44 +107,143 @@ def cells_from_probabilities(
            eLife 9:e57613.
     .. [2] https://github.com/constantinpape/elf, ``elf.segmentation.watershed.distance_transform_watershed``.
     """
-    _check_probabilities(foreground, boundary)
+    _check_probabilities(foreground, boundary, seeds)
     unit = relative_spacing(spacing)
     n = len(STAGES)
 
     yield Progress(STAGES[0], 0, n)
-    mask = foreground >= watershed.foreground_threshold
-    interior = mask & (boundary <= watershed.boundary_threshold)
+    mask = foreground >= settings.foreground_threshold
+    open_space = boundary <= settings.boundary_threshold
+    if settings.closing < 1:
+        mask = closed_tissue(mask, open_space, boundary, settings, unit)
+    interior = mask & open_space
+    del open_space
 
-    if watershed.method == "components":
+    yield Progress(STAGES[1], 1, n)
+    distance = wall_distance(interior, unit)
+    diameter = typical_diameter(distance)
+    if settings.method == "components":
         import cc3d
 
         yield Progress(STAGES[3], n - 1, n)
-        height = boundary.astype(np.float32)
         components = cc3d.connected_components(interior, connectivity=6, out_dtype=np.uint32)
-        cells = components.astype(np.uint32, copy=False)
-    else:
-        yield Progress(STAGES[1], 1, n)
-        interior = without_specks(interior, watershed.smallest_wall)
-        distance = wall_distance(interior, unit)
-        yield Progress(STAGES[2], 2, n)
-        seeds = place_seeds(
-            distance,
-            sigma=watershed.seed_sigma,
-            smallest_distance=watershed.seed_distance,
-            prominence=watershed.seed_prominence,
-            unit=unit,
-            backend=watershed.backend,
-        )
-        height = height_map(boundary, distance)  # not before the seeds: placing them is the peak of memory
-        del distance
-        yield Progress(STAGES[3], n - 1, n)
-        # A seed may lie on a speck of background: it grows from there, and the speck is taken out again.
-        cells = flood(height, seeds, mask | interior, watershed.backend)
-        cells[~mask] = 0
-        del seeds
-    del mask, interior
+        height = height_map(boundary, distance)
+        return Regions(components.astype(np.uint32, copy=False), height, diameter, unit)
 
-    return (yield from clean(cells, height, cleanup, watershed.backend))
+    interior, distance = _overlooking_specks(interior, distance, settings.smallest_wall, diameter, unit)
+    yield Progress(STAGES[2], 2, n)
+    if seeds is None:
+        starts = _placed(distance, settings, diameter, unit)
+    else:
+        starts = _predicted(seeds, settings.seed_threshold, mask)
+    height = height_map(boundary, distance)  # not before the seeds: placing them is the peak of memory
+    del distance
+    yield Progress(STAGES[3], n - 1, n)
+    # A seed may lie on a speck of background: it grows from there, and the speck is taken out again.
+    labels = flood(height, starts, mask | interior, settings.backend)
+    labels[~mask] = 0
+    return Regions(labels, height, diameter, unit)
+
+
+def closed_tissue(
+    mask: NDArray[np.bool_],
+    open_space: NDArray[np.bool_],
+    boundary: NDArray[Any],
+    settings: Watershed,
+    unit: tuple[float, float, float],
+) -> NDArray[np.bool_]:
+    """Return the tissue together with every space between walls that is mostly tissue.
+
+    The network may see the walls of large cells and take their dark middles for a lumen. Walls know better: the stack
+    is divided along them without regard to tissue, and each part is tissue throughout if enough of it is. A lumen and
+    the outside stay what they are: walls part them from the tissue, and hardly any of them is predicted to be some.
+
+    Parameters
+    ----------
+    mask, open_space : ndarray of bool, shape (z, y, x)
+        What is tissue; what is no wall.
+    boundary : ndarray of float, same shape
+        Probability of walls.
+    settings : Watershed
+        Share that closes, and how seeds are placed.
+    unit : tuple of 3 floats
+        Voxel edges in equivalent voxels.
+
+    Returns
+    -------
+    ndarray of bool, same shape
+    """
+    if mask.all() or not mask.any():
+        return mask
+    within = mask & open_space
+    diameter = typical_diameter(wall_distance(within, unit)) if within.any() else 0.0
+    space, distance = _overlooking_specks(
+        open_space, wall_distance(open_space, unit), settings.smallest_wall, diameter, unit
+    )
+    starts = _placed(distance, settings, diameter, unit)
+    spaces = flood(height_map(boundary, distance), starts, np.ones(mask.shape, np.bool_), settings.backend)
+    sizes, tissue = label_sizes(spaces), np.zeros(int(spaces.max()) + 1, np.int64)
+    for plane, within_plane in zip(spaces, mask, strict=True):
+        counts = np.bincount(plane[within_plane])
+        tissue[: counts.size] += counts
+    full = tissue >= settings.closing * np.maximum(sizes, 1)
+    full[0] = False
+    closed: NDArray[np.bool_] = mask | full[spaces]
+    return closed
+
+
+def typical_diameter(distance: NDArray[np.float32]) -> float:
+    """Return the diameter of balls in which the mean distance to the wall is the same as in these regions.
+
+    In a ball the distance to its surface is a quarter of the radius in the mean. Large cells count by their volume, so
+    that fragments and specks hardly matter.
+
+    Parameters
+    ----------
+    distance : ndarray of float32
+        To the nearest wall, 0 on walls and in the background.
+
+    Returns
+    -------
+    float
+        In the unit of the distance; 0 where there is nothing but wall.
+    """
+    inside = distance > 0
+    return 8.0 * float(distance.sum(dtype=np.float64) / max(1, np.count_nonzero(inside)))
+
+
+def _overlooking_specks(
+    interior: NDArray[np.bool_],
+    distance: NDArray[np.float32],
+    smallest_wall: float,
+    diameter: float,
+    unit: tuple[float, float, float],
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return interior and distance without pieces of wall smaller than a share of the typical cell."""
+    without = without_specks(interior, round(smallest_wall * math.pi / 6 * diameter**3))
+    return (interior, distance) if without is interior else (without, wall_distance(without, unit))
+
+
+def _placed(
+    distance: NDArray[np.float32], settings: Watershed, diameter: float, unit: tuple[float, float, float]
+) -> NDArray[np.uint32]:
+    return place_seeds(
+        distance,
+        sigma=settings.seed_sigma * diameter,
+        smallest_distance=settings.seed_distance * diameter,
+        prominence=settings.seed_prominence if settings.seeds == "prominent" else 0.0,
+        height=settings.seed_height * diameter if settings.seeds == "h-maxima" else 0.0,
+        unit=unit,
+        backend=settings.backend,
+    )
+
+
+def _predicted(seeds: NDArray[Any], threshold: float, mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    import cc3d
+
+    found = cc3d.connected_components((seeds > threshold) & mask, connectivity=6, out_dtype=np.uint32)
+    starts: NDArray[np.uint32] = found.astype(np.uint32, copy=False)
+    return starts
 
 
 def relative_spacing(spacing: Sequence[float]) -> tuple[float, float, float]:
@@ -145,6 +274,9 @@ def without_specks(interior: NDArray[np.bool_], smallest: int) -> NDArray[np.boo
     found = cc3d.connected_components((~interior).view(np.uint8), connectivity=26, out_dtype=np.uint32)
     pieces = found.astype(np.uint32, copy=False)
     speck = label_sizes(pieces) < smallest
+    speck[0] = False
+    if not speck.any():
+        return interior
     speck[0] = True  # no piece at all: the interior itself
     grown: NDArray[np.bool_] = speck[pieces]
     return grown
@@ -181,9 +313,11 @@ def height_map(boundary: NDArray[Any], distance: NDArray[np.float32]) -> NDArray
     return height
 
 
-def _check_probabilities(foreground: NDArray[Any], boundary: NDArray[Any]) -> None:
+def _check_probabilities(foreground: NDArray[Any], boundary: NDArray[Any], seeds: NDArray[Any] | None) -> None:
     if foreground.shape != boundary.shape:
         raise ValueError(f"foreground has shape {foreground.shape}, boundary {boundary.shape}")
+    if seeds is not None and seeds.shape != boundary.shape:
+        raise ValueError(f"seeds have shape {seeds.shape}, boundary {boundary.shape}")
     for name, array in (("foreground", foreground), ("boundary", boundary)):
         if array.ndim != 3 or array.size == 0:
             raise ValueError(f"{name} must have three axes (z, y, x) with voxels; got shape {array.shape}")

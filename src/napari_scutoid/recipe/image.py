@@ -1,0 +1,142 @@
+"""Settings from the stack to probabilities."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from napari_scutoid.recipe.part import Part, number
+
+
+class Normalise(Part):
+    """Bring the intensities of any microscope to one range, with statistics of the whole stack."""
+
+    method: Literal["zscore", "minmax", "percentile"] = Field(
+        "percentile",
+        title="Method",
+        description="z-score: mean 0, standard deviation 1. min-max: darkest 0, brightest 1. "
+        "Percentile: the low percentile becomes 0, the high one 1, so a few extreme voxels do not matter.",
+    )
+    low_percentile: float = number(
+        1.0,
+        "Low percentile",
+        "Share of voxels darker than the new zero. Used by the percentile method.",
+        ge=0.0,
+        le=49.0,
+        unit="%",
+        decimals=2,
+    )
+    high_percentile: float = number(
+        99.5,
+        "High percentile",
+        "Share of voxels darker than the new one. Used by the percentile method.",
+        ge=51.0,
+        le=100.0,
+        unit="%",
+        decimals=2,
+    )
+    stabilise: Literal["none", "sqrt", "log"] = Field(
+        "none",
+        title="Compress bright parts",
+        description="Square root or logarithm of the intensity above the darkest voxel, before the method. Use it "
+        "when one structure (an apical line, say) is many times brighter than the membranes.",
+    )
+
+
+class Rescale(Part):
+    """Put the stack on a coarser or finer grid before the network sees it."""
+
+    mode: Literal["none", "factors", "voxel_size", "cell_size"] = Field(
+        "cell_size",
+        title="Rescale",
+        description="None: as it is. Factors: new voxels per old voxel along z, y, x. Voxel size: to a size in "
+        "micrometres. Cell size: so that cells are as large as those the model was trained on.",
+    )
+    factors: tuple[float, float, float] | None = Field(
+        None,
+        title="Factors (z, y, x)",
+        description="New voxels per old voxel; 0.25, 0.125, 0.125 keeps every 4th slice and every 8th row and column.",
+        json_schema_extra={"unit": "", "decimals": 5, "ge": 0.01, "le": 16.0},
+    )
+    voxel_size_um: tuple[float, float, float] | None = Field(
+        None,
+        title="Target voxel size (z, y, x)",
+        description="Edge lengths of the new voxels. Needs a stack whose own voxel size is known.",
+        json_schema_extra={"unit": "µm", "decimals": 4, "ge": 0.001, "le": 1000.0},
+    )
+    cell_diameter: float | None = number(
+        None,
+        "Typical cell diameter",
+        "Diameter of a ball with a typical cell's number of voxels, on the stack's own grid. Empty: estimated from "
+        "the image.",
+        ge=2.0,
+        le=500.0,
+        unit="voxels",
+        decimals=1,
+    )
+    order: int = number(
+        1,
+        "Interpolation order",
+        "1: linear, 2: quadratic, 3: cubic spline. Labels are never interpolated.",
+        ge=1,
+        le=3,
+    )
+    anti_alias: bool = Field(
+        True,
+        title="Smooth before shrinking",
+        description="Blurs by half the shrinkage first, so thin membranes fade instead of breaking into dots.",
+    )
+    labels: Literal["nearest", "voting"] = Field(
+        "nearest",
+        title="How labels are rescaled",
+        description="Nearest: the closest old voxel's cell. Voting: the cell that fills most of the new voxel.",
+    )
+
+    @model_validator(mode="after")
+    def _target_is_stated(self) -> Rescale:
+        for name, mode in (("factors", "factors"), ("voxel_size_um", "voxel_size")):
+            if self.mode == mode and getattr(self, name) is None:
+                raise ValueError(f"mode {mode!r} needs {name}")
+        return self
+
+
+class Predict(Part):
+    """Run the network over the stack, tile by tile."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", title="Device", description="Auto takes a graphics card when there is one, else the processor."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        title="Precision",
+        description="bf16 halves memory and is several times faster where the device has it; auto measures that once "
+        "per machine.",
+    )
+    tile: tuple[int, int, int] | None = Field(
+        None,
+        title="Tile (z, y, x)",
+        description="Voxels per tile without its margin. Empty: from the free memory.",
+        json_schema_extra={"unit": "voxels", "decimals": 0, "ge": 8, "le": 2048},
+    )
+    halo: tuple[int, int, int] | None = Field(
+        None,
+        title="Margin around a tile (z, y, x)",
+        description="Must cover the network's receptive field, else tiles show as seams. Empty: exactly that.",
+        json_schema_extra={"unit": "voxels", "decimals": 0, "ge": 0, "le": 512},
+    )
+    gate: bool = Field(
+        True,
+        title="Skip empty tiles",
+        description="Tiles without any tissue are not sent through the network.",
+    )
+    gate_threshold: float = number(
+        3.0,
+        "Tissue threshold",
+        "A place counts as empty when its brightness varies from spot to spot by less than this many times as much as "
+        "in the quietest part of the stack (as variance, relative to the noise there). Lower is safer, higher skips "
+        "more.",
+        ge=1.0,
+        le=20.0,
+        decimals=1,
+    )

@@ -1,0 +1,143 @@
+"""Which regions touch, and how probable a wall between them is: the graph that partitions work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bioimage_cpp.graph import RegionAdjacencyGraph
+    from numpy.typing import NDArray
+
+Solver = Literal["multicut", "gasp", "mutex"]
+
+_SUREST = 0.001
+_NEVER = -1e3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionGraph:
+    """Regions as nodes, their contacts as edges.
+
+    Parameters
+    ----------
+    rag : bioimage_cpp.graph.RegionAdjacencyGraph
+        Node i is region i; node 0 is the background.
+    pairs : ndarray of uint64, shape (n, 2)
+        The two regions of each contact, smaller id first.
+    wall : ndarray of float, shape (n,)
+        Mean boundary probability over a contact.
+    area : ndarray of float, shape (n,)
+        Voxels along the contact, on both sides.
+    """
+
+    rag: RegionAdjacencyGraph
+    pairs: NDArray[np.uint64]
+    wall: NDArray[np.float64]
+    area: NDArray[np.float64]
+
+    @property
+    def between_cells(self) -> NDArray[np.bool_]:
+        """Which contacts are none with the background."""
+        return np.asarray(self.pairs.min(axis=1) > 0)
+
+    @property
+    def n_nodes(self) -> int:
+        """One more than the largest id."""
+        return int(self.rag.number_of_nodes)
+
+
+def region_graph(labels: NDArray[np.uint32], boundary: NDArray[Any]) -> RegionGraph:
+    """Return the graph of regions that touch through faces.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (z, y, x)
+        One id per region, 0 for background.
+    boundary : ndarray of float, same shape
+        Probability of walls.
+    """
+    from bioimage_cpp.graph import region_adjacency_graph
+    from bioimage_cpp.graph.features import edge_map_features
+
+    rag = region_adjacency_graph(labels)
+    pairs = np.asarray(rag.uv_ids(), dtype=np.uint64).reshape(-1, 2)
+    if not len(pairs):
+        return RegionGraph(rag, pairs, np.zeros(0), np.zeros(0))
+    evidence = edge_map_features(rag, labels, np.ascontiguousarray(boundary, dtype=np.float32))
+    return RegionGraph(rag, pairs, evidence[:, 0].astype(np.float64), evidence[:, 1].astype(np.float64))
+
+
+def merge_costs(wall: NDArray[np.float64], beta: float) -> NDArray[np.float64]:
+    """Return what a wall's probability speaks for merging (positive) or against it (negative).
+
+    ``log((1 - p) / p) + log((1 - beta) / beta)``, as in PlantSeg [1]_.
+
+    References
+    ----------
+    .. [1] A. Wolny et al. (2020), eLife 9:e57613; after B. Andres et al. (2012), ECCV.
+    """
+    p = (1 - 2 * _SUREST) * wall + _SUREST
+    costs: NDArray[np.float64] = np.log((1 - p) / p) + np.log((1 - beta) / beta)
+    return costs
+
+
+def partitioned(graph: RegionGraph, method: Solver, beta: float) -> NDArray[np.uint32]:
+    """Return the new id of each region, from walls alone; regions of one cell get the same.
+
+    Multicut by greedy additive edge contraction and Kernighan-Lin moves [1]_, contacts weighted by area; GASP with
+    average linkage [2]_; or the mutex watershed [3]_ of the graph.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+        The regions and their contacts.
+    method : {"multicut", "gasp", "mutex"}
+        The solver.
+    beta : float
+        See `merge_costs`.
+
+    Returns
+    -------
+    ndarray of uint32, shape (n_nodes,)
+        0 for the background, which is never merged.
+
+    References
+    ----------
+    .. [1] M. Keuper et al. (2015), Efficient decomposition of image and mesh graphs by lifted multicuts, ICCV.
+    .. [2] A. Bailoni et al. (2022), GASP, a generalized algorithm for signed graph clustering, CVPR.
+    .. [3] S. Wolf et al. (2018), The mutex watershed: efficient, parameter-free image partitioning, ECCV.
+    """
+    if not len(graph.pairs):
+        return np.arange(graph.n_nodes, dtype=np.uint32)
+    costs = np.where(graph.between_cells, merge_costs(graph.wall, beta), _NEVER)
+    node = _multicut(graph, costs) if method == "multicut" else _clustered(graph, costs, _LINKAGES[method])
+    _, consecutive = np.unique(node[1:], return_inverse=True)
+    return np.concatenate([[0], consecutive + 1]).astype(np.uint32)
+
+
+def _multicut(graph: RegionGraph, costs: NDArray[np.float64]) -> NDArray[Any]:
+    from bioimage_cpp.graph import UndirectedGraph
+    from bioimage_cpp.graph.multicut import (
+        ChainedMulticutSolvers,
+        GreedyAdditiveMulticut,
+        KernighanLinMulticut,
+        MulticutObjective,
+    )
+
+    plain = UndirectedGraph.from_edges(graph.n_nodes, graph.pairs)
+    solver = ChainedMulticutSolvers([GreedyAdditiveMulticut(), KernighanLinMulticut()])
+    weighted = costs * graph.area / graph.area.max()
+    weighted[~graph.between_cells] = _NEVER
+    return np.asarray(solver.optimize(MulticutObjective(plain, weighted)))
+
+
+def _clustered(graph: RegionGraph, costs: NDArray[np.float64], linkage: str) -> NDArray[Any]:
+    from bioimage_cpp.graph.agglomeration import GaspClusterPolicy
+
+    return np.asarray(GaspClusterPolicy(linkage=linkage).optimize(graph.rag, costs, edge_sizes=graph.area))
+
+
+_LINKAGES = {"gasp": "mean", "mutex": "mutex_watershed"}

@@ -1,0 +1,219 @@
+"""Regions made into cells: what no wall divides is merged, what cannot be one cell is divided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_scutoid.progress import Progress
+from napari_scutoid.steps.cleanup import label_sizes
+from napari_scutoid.steps.flood import flood
+from napari_scutoid.steps.graph import partitioned, region_graph
+from napari_scutoid.steps.shape import SAMPLE, emptiness, nearest_part, parts_of, size_prior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Partition
+    from napari_scutoid.steps.flood import Backend
+    from napari_scutoid.steps.graph import RegionGraph
+    from napari_scutoid.steps.shape import Points, SizePrior
+    from napari_scutoid.steps.watershed import Regions
+
+Box = tuple[slice, slice, slice]
+
+_MERGING, _DIVIDING = "Merging cells without a wall between", "Dividing what is no single cell"
+_SHARE_OF_CELL = 0.5
+"""Regions smaller than this share of the typical one are not divided."""
+
+
+def partition(
+    regions: Regions, boundary: NDArray[Any], settings: Partition, backend: Backend = "bioimage-cpp"
+) -> Steps[NDArray[np.uint32]]:
+    """Turn regions into cells, by graph partitioning or by the cells' shapes.
+
+    Parameters
+    ----------
+    regions : Regions
+        From `bounded_regions`.
+    boundary : ndarray of float, shape (z, y, x)
+        Probability of walls.
+    settings : Partition
+        Method and its parameters.
+    backend : {"bioimage-cpp", "scikit-image"}
+        Implementation of flooding.
+
+    Yields
+    ------
+    Progress
+        Of shape, once per region looked at.
+
+    Returns
+    -------
+    ndarray of uint32, shape (z, y, x)
+        One id per cell, 0 elsewhere.
+    """
+    labels = regions.labels
+    if settings.method == "none" or not labels.any():
+        return labels
+    yield Progress(_MERGING)
+    graph = region_graph(labels, boundary)
+    if settings.method != "shape":
+        return partitioned(graph, settings.method, settings.beta)[labels]
+    labels = merge_weakly_divided(labels, graph, settings, regions.unit)[labels]
+    return (yield from divided(labels, regions.height, settings, regions.unit, backend))
+
+
+def merge_weakly_divided(
+    labels: NDArray[np.uint32], graph: RegionGraph, settings: Partition, unit: tuple[float, float, float]
+) -> NDArray[np.uint32]:
+    """Return the new id of each region once those that are one cell by wall and shape are merged.
+
+    Contacts are visited from the weakest wall up. Two regions merge where the wall between them is weak and the whole
+    is not emptier than its parts by as much as would divide it again.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (z, y, x)
+        One id per region, 0 elsewhere.
+    graph : RegionGraph
+        Of these labels.
+    settings : Partition
+        What a weak wall is, and the gain that divides.
+    unit : tuple of 3 floats
+        Voxel edges in equivalent voxels.
+
+    Returns
+    -------
+    ndarray of uint32, shape (n_nodes,)
+    """
+    of = np.arange(graph.n_nodes, dtype=np.uint32)
+    weak = np.flatnonzero(graph.between_cells & (graph.wall < settings.weak_wall))
+    if not weak.size:
+        return of
+    prior = size_prior(label_sizes(labels)[1:])
+    points = _sampler(labels, unit)
+    parts = {int(i): points(int(i)) for i in np.unique(graph.pairs[weak])}
+    for edge in weak[np.argsort(graph.wall[weak], kind="stable")]:
+        a, b = sorted(int(of[i]) for i in graph.pairs[edge])
+        if a == b or _gain_of_division(parts[a], parts[b], prior) >= settings.split_gain:
+            continue
+        parts[a] = _joined(parts[a], parts.pop(b))
+        of[of == b] = a
+    return of
+
+
+def divided(
+    labels: NDArray[np.uint32],
+    height: NDArray[np.float32],
+    settings: Partition,
+    unit: tuple[float, float, float],
+    backend: Backend = "bioimage-cpp",
+) -> Steps[NDArray[np.uint32]]:
+    """Divide regions that look like several cells; see `napari_scutoid.steps.shape`.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (z, y, x)
+        One id per region, 0 elsewhere.
+    height : ndarray of float32, same shape
+        High on walls: what a part would have beyond a wall is given to the part on this side.
+    settings : Partition
+        The gain that divides.
+    unit : tuple of 3 floats
+        Voxel edges in equivalent voxels.
+    backend : {"bioimage-cpp", "scikit-image"}
+        Implementation of flooding.
+
+    Yields
+    ------
+    Progress
+        Once per region.
+
+    Returns
+    -------
+    ndarray of uint32, same shape
+        New cells have the highest ids.
+    """
+    from scipy.ndimage import find_objects
+
+    sizes = label_sizes(labels)
+    prior = size_prior(sizes[1:])
+    cells = labels.copy()
+    highest = int(labels.max(initial=0))
+    boxes = find_objects(labels.view(np.int32))
+    for number, box in enumerate(boxes, start=1):
+        yield Progress(_DIVIDING, number, len(boxes))
+        if box is None or sizes[number] < _SHARE_OF_CELL * prior.volume:
+            continue
+        inside = labels[box] == number
+        places = np.argwhere(inside)
+        points = places * np.asarray(unit)
+        parts = parts_of(_sample(points), float(sizes[number]), prior, settings.split_gain)
+        if parts is None:
+            continue
+        part = np.zeros(inside.shape, np.uint32)
+        part[tuple(places.T)] = nearest_part(points, parts) + 1
+        part = _connected(part, np.ascontiguousarray(height[box]), inside, backend)
+        new = np.concatenate([[0, number], highest + np.arange(1, len(parts))]).astype(np.uint32)
+        highest += len(parts) - 1
+        cells[box][inside] = new[part[inside]]
+    return cells
+
+
+def _connected(
+    part: NDArray[np.uint32], height: NDArray[np.float32], inside: NDArray[np.bool_], backend: Backend
+) -> NDArray[np.uint32]:
+    """Return parts each in one piece: what lies apart from its largest piece is flooded from all of them."""
+    import cc3d
+
+    pieces = cc3d.connected_components(part, connectivity=6, out_dtype=np.uint32)
+    sizes = label_sizes(pieces)
+    owner = np.zeros(sizes.size, np.uint32)
+    owner[pieces[inside]] = part[inside]
+    largest = np.zeros(sizes.size, np.bool_)
+    for k in np.unique(owner[1:]):
+        own = np.flatnonzero(owner == k)
+        largest[own[np.argmax(sizes[own])]] = True
+    if largest[1:].all():
+        return part
+    return flood(height, np.where(largest[pieces], part, np.uint32(0)), inside, backend)
+
+
+def _sampler(labels: NDArray[np.uint32], unit: tuple[float, float, float]) -> Callable[[int], tuple[Points, float]]:
+    """Return a function from an id to a sample of its voxels' places, and their number."""
+    from scipy.ndimage import find_objects
+
+    boxes: list[Box] = find_objects(labels.view(np.int32))
+
+    def points(number: int) -> tuple[Points, float]:
+        box = boxes[number - 1]
+        places = np.argwhere(labels[box] == number)
+        return _sample((places + [side.start for side in box]) * np.asarray(unit)), float(len(places))
+
+    return points
+
+
+def _sample(points: Points) -> Points:
+    if len(points) <= SAMPLE:
+        return points
+    return points[np.random.default_rng(0).choice(len(points), SAMPLE, replace=False)]
+
+
+def _joined(first: tuple[Points, float], second: tuple[Points, float]) -> tuple[Points, float]:
+    """Return a sample of two regions in which each has its share."""
+    (a, n_a), (b, n_b) = first, second
+    density = min(len(a) / n_a, len(b) / n_b)
+    rng = np.random.default_rng(0)
+    kept = [rng.choice(len(p), max(1, round(density * n)), replace=False) for p, n in (first, second)]
+    return _sample(np.concatenate([a[kept[0]], b[kept[1]]])), n_a + n_b
+
+
+def _gain_of_division(first: tuple[Points, float], second: tuple[Points, float], prior: SizePrior) -> float:
+    whole, n = _joined(first, second)
+    apart = sum(size * (emptiness(points, size) + prior.cost(size)) for points, size in (first, second))
+    return emptiness(whole, n) + prior.cost(n) - apart / n
