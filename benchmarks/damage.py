@@ -76,7 +76,7 @@ def damaged(labels: NDArray[Any], share: float, seed: int = 0) -> Maps:
 
 
 def _pair_keys(labels: NDArray[Any], axis: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Return, of voxel faces between two cells along an axis, the flat place of the first voxel and a key of the pair."""
+    """Return, of voxel faces between cells along an axis, the flat place of the first voxel and a key of the pair."""
     near = tuple(slice(None, -1) if i == axis else slice(None) for i in range(3))
     far = tuple(slice(1, None) if i == axis else slice(None) for i in range(3))
     a, b = labels[near].astype(np.uint64), labels[far].astype(np.uint64)

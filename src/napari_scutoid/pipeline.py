@@ -116,8 +116,8 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
     from napari_scutoid.network.checkpoint import load_model
     from napari_scutoid.network.predict import predict
     from napari_scutoid.steps.cell_table import cell_table
-    from napari_scutoid.steps.rescale import rescaling_labels
     from napari_scutoid.steps.cells import cells_from_probabilities
+    from napari_scutoid.steps.rescale import rescaling_labels
 
     yield Progress("Loading the model")
     module, config = load_model(model)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_scutoid.steps.shape import Points, SizePrior
     from napari_scutoid.steps.watershed import Regions
 
-Box = tuple[slice, slice, slice]
-
 _MERGING, _DIVIDING = "Merging cells without a wall between", "Dividing what is no single cell"
 _SHARE_OF_CELL = 0.5
 """Regions smaller than this share of the typical one are not divided."""
@@ -171,7 +169,8 @@ def _connected(
     """Return parts each in one piece: what lies apart from its largest piece is flooded from all of them."""
     import cc3d
 
-    pieces = cc3d.connected_components(part, connectivity=6, out_dtype=np.uint32)
+    found = cc3d.connected_components(part, connectivity=6, out_dtype=np.uint32)
+    pieces = found.astype(np.uint32, copy=False)
     sizes = label_sizes(pieces)
     owner = np.zeros(sizes.size, np.uint32)
     owner[pieces[inside]] = part[inside]
@@ -188,7 +187,7 @@ def _sampler(labels: NDArray[np.uint32], unit: tuple[float, float, float]) -> Ca
     """Return a function from an id to a sample of its voxels' places, and their number."""
     from scipy.ndimage import find_objects
 
-    boxes: list[Box] = find_objects(labels.view(np.int32))
+    boxes = find_objects(labels.view(np.int32))
 
     def points(number: int) -> tuple[Points, float]:
         box = boxes[number - 1]

@@ -177,7 +177,7 @@ def closed_tissue(
         return mask
     within = mask & open_space
     diameter = typical_diameter(wall_distance(within, unit)) if within.any() else 0.0
-    space, distance = _overlooking_specks(
+    _, distance = _overlooking_specks(
         open_space, wall_distance(open_space, unit), settings.smallest_wall, diameter, unit
     )
     starts = _placed(distance, settings, diameter, unit)
@@ -208,8 +208,7 @@ def typical_diameter(distance: NDArray[np.float32]) -> float:
     float
         In the unit of the distance; 0 where there is nothing but wall.
     """
-    inside = distance > 0
-    return 8.0 * float(distance.sum(dtype=np.float64) / max(1, np.count_nonzero(inside)))
+    return 8.0 * float(distance.sum(dtype=np.float64) / max(1, np.count_nonzero(distance)))
 
 
 def _overlooking_specks(
