@@ -200,13 +200,14 @@ def test_an_axis_of_one_is_named_and_opened(files: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder's mode forbids nothing there")
-def test_a_read_only_folder_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("suffix", sorted(result_suffixes()))
+def test_a_read_only_folder_is_told(capsys: pytest.CaptureFixture[str], suffix: str) -> None:
     # Not under tmp_path: its parents are closed to the user that root becomes here.
     with tempfile.TemporaryDirectory() as name:
         h5(Path(name, "stack.h5"), raw=STACK)
         Path(name).chmod(0o555)
         with without_privileges():
-            assert scutoid("convert", Path(name, "stack.h5"), "-o", Path(name, "out.h5")) == 2
+            assert scutoid("convert", Path(name, "stack.h5"), "-o", Path(name, f"out{suffix}")) == 2
         assert_is_message(capsys.readouterr().err, "could not be written: Permission denied", "may be written to")
         Path(name).chmod(0o755)
         assert os.listdir(name) == ["stack.h5"]

@@ -228,8 +228,9 @@ def test_many_small_blocks_give_the_same_file(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "blocks.mat").read_bytes() == (tmp_path / "whole.mat").read_bytes()
 
 
-def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
-    steps = convert(h5(tmp_path / "a.h5", raw=IMAGE), tmp_path / "b.h5")
+@pytest.mark.parametrize("suffix", result_suffixes())
+def test_cancelling_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    steps = convert(h5(tmp_path / "a.h5", raw=IMAGE), tmp_path / f"b{suffix}")
     while next(steps).step != "Writing raw":
         pass
     steps.close()
