@@ -115,5 +115,5 @@ def test_settings_switch_each_part_off():
     labels = shell(0) * np.uint32(9)
     labels[0, 0, 0] = 3
     off = Cleanup(min_size=0, fill_holes=False, relabel=False)
-    assert np.array_equal(drain(clean(labels, flat(labels), off)), labels)
-    assert np.array_equal(np.unique(drain(clean(labels, flat(labels), Cleanup()))), [1])
+    assert np.array_equal(drain(clean(labels, flat(labels), off, 0)), labels)
+    assert np.array_equal(np.unique(drain(clean(labels, flat(labels), Cleanup(), 50))), [1])

@@ -8,12 +8,14 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.metrics import adapted_rand_error
 
 from napari_scutoid.progress import Progress, drain
-from napari_scutoid.recipe import Cleanup, Watershed
+from napari_scutoid.recipe import Watershed
 from napari_scutoid.steps.boundaries import find_boundaries
 from napari_scutoid.steps.watershed import (
-    cells_from_probabilities,
+    STAGES,
+    bounded_regions,
     height_map,
     relative_spacing,
+    typical_diameter,
     wall_distance,
     without_specks,
 )
@@ -41,10 +43,8 @@ def probabilities(labels, seed=0, noise=0.15):
     return np.clip(foreground, 0, 1), np.clip(boundary, 0, 1)
 
 
-def cells(foreground, boundary, spacing=(1.0, 1.0, 1.0), *, min_size=50, **settings):
-    return drain(
-        cells_from_probabilities(foreground, boundary, Watershed(**settings), Cleanup(min_size=min_size), spacing)
-    )
+def regions(foreground, boundary, spacing=(1.0, 1.0, 1.0), seeds=None, **settings):
+    return drain(bounded_regions(foreground, boundary, Watershed(**settings), spacing, seeds)).labels
 
 
 def two_rooms(depth=12):
@@ -64,45 +64,44 @@ def tissue():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_backends_agree_on_noisy_cells(tissue, seed):
     maps = probabilities(tissue, seed, noise=0.3)
-    fast = cells(*maps)
-    reference = cells(*maps, backend="scikit-image")
+    fast = regions(*maps)
+    reference = regions(*maps, backend="scikit-image")
     assert adapted_rand_error(reference, fast)[0] < 0.01
     assert np.array_equal(fast > 0, reference > 0)
 
 
 @pytest.mark.parametrize("backend", ["bioimage-cpp", "scikit-image"])
 def test_recovers_the_cells(tissue, backend):
-    found = cells(*probabilities(tissue), backend=backend, seed_sigma=1.5)
+    found = regions(*probabilities(tissue), backend=backend)
     assert found.dtype == np.uint32
     assert adapted_rand_error(tissue, found)[0] < 0.05
     assert abs(int(found.max()) - (np.unique(tissue).size - 1)) <= 1
-    assert np.array_equal(np.unique(found), np.arange(found.max() + 1))
 
 
 def test_same_input_same_result(tissue):
     maps = probabilities(tissue)
-    assert np.array_equal(cells(*maps), cells(*maps))
+    assert np.array_equal(regions(*maps), regions(*maps))
 
 
 def test_no_cell_outside_the_foreground(tissue):
     foreground, boundary = probabilities(tissue)
-    assert not cells(foreground, boundary)[foreground < 0.5].any()
+    assert not regions(foreground, boundary)[foreground < 0.5].any()
 
 
 def test_inputs_are_not_changed(tissue):
     maps = probabilities(tissue)
     copies = [m.copy() for m in maps]
-    cells(*maps)
+    regions(*maps)
     assert all(np.array_equal(m, c) for m, c in zip(maps, copies, strict=True))
 
 
 def test_half_precision_maps(tissue):
     maps = [m.astype(np.float16) for m in probabilities(tissue)]
-    assert adapted_rand_error(tissue, cells(*maps, seed_sigma=1.5))[0] < 0.05
+    assert adapted_rand_error(tissue, regions(*maps))[0] < 0.05
 
 
 def test_one_cell_on_each_side_of_a_wall():
-    found = cells(*two_rooms())
+    found = regions(*two_rooms())
     assert found.max() == 2
     assert len(np.unique(found[:, :, :16])) == len(np.unique(found[:, :, 17:])) == 1
     assert np.all(found > 0)  # the wall is tissue: cells meet inside it
@@ -111,15 +110,15 @@ def test_one_cell_on_each_side_of_a_wall():
 def test_a_gap_in_a_wall_does_not_merge_cells():
     foreground, boundary = two_rooms()
     boundary[4:8, 6:10, 16] = 0.0
-    found = cells(foreground, boundary, seed_sigma=2.0)
+    found = regions(foreground, boundary)
     assert found[6, 8, 4] != found[6, 8, 28]
-    components = cells(foreground, boundary, method="components")
+    components = regions(foreground, boundary, method="components")
     assert components.max() == 1
 
 
 def test_components_leave_walls_empty():
     foreground, boundary = two_rooms()
-    found = cells(foreground, boundary, method="components")
+    found = regions(foreground, boundary, method="components")
     assert found.max() == 2
     assert np.array_equal(found == 0, boundary > 0.5)
 
@@ -127,39 +126,39 @@ def test_components_leave_walls_empty():
 def test_components_do_not_meet_at_corners():
     foreground = np.zeros((4, 4, 4), np.float32)
     foreground[:2, :2, :2] = foreground[2:, 2:, 2:] = 1
-    assert cells(foreground, np.zeros_like(foreground), method="components", min_size=0).max() == 2
+    assert regions(foreground, np.zeros_like(foreground), method="components").max() == 2
 
 
 def test_the_stack_border_is_no_wall():
     foreground, boundary = two_rooms(depth=2)  # a slice of two cells: nowhere 2 voxels from the border
-    assert cells(foreground, boundary).max() == 2
+    assert regions(foreground, boundary).max() == 2
 
 
 def test_no_tissue_gives_no_cells():
     empty = np.zeros((4, 5, 6), np.float32)
-    assert not cells(empty, empty).any()
+    assert not regions(empty, empty).any()
 
 
 def test_tissue_without_any_wall_is_one_cell():
     full = np.ones((4, 5, 6), np.float32)
-    assert np.array_equal(np.unique(cells(full, full * 0)), [1])
+    assert np.array_equal(np.unique(regions(full, full * 0)), [1])
 
 
 def test_specks_split_no_cell():
     foreground, boundary = two_rooms(depth=16)
     boundary[7:9, 7:9, 7:9] = 1.0
     foreground[8, 8, 25] = 0.0
-    assert cells(foreground, boundary, smallest_wall=0, seed_sigma=0.5).max() > 2
-    assert cells(foreground, boundary).max() == 2
+    assert regions(foreground, boundary, smallest_wall=0, seed_sigma=0.02).max() > 2
+    assert regions(foreground, boundary).max() == 2
 
 
 def test_a_speck_of_background_takes_no_cell_away():
     foreground, boundary = two_rooms(depth=15)
     foreground[7, 7:9, 8] = 0.0  # in the middle of the left room, where its seed lies
-    holes = drain(cells_from_probabilities(foreground, boundary, Watershed(), Cleanup(fill_holes=False)))
+    holes = regions(foreground, boundary, closing=1)
     assert holes.max() == 2
     assert np.array_equal(holes == 0, foreground == 0)
-    assert np.all(cells(foreground, boundary) > 0)
+    assert np.all(regions(foreground, boundary) > 0)
 
 
 def test_only_small_pieces_of_wall_are_specks():
@@ -183,16 +182,16 @@ def test_distance_honours_spacing_along_each_axis():
 
 def test_only_the_ratio_of_spacing_matters(tissue):
     maps = probabilities(tissue)
-    assert np.array_equal(cells(*maps, (2, 1, 1)), cells(*maps, (0.4, 0.2, 0.2)))
+    assert np.array_equal(regions(*maps, (2, 1, 1)), regions(*maps, (0.4, 0.2, 0.2)))
     assert relative_spacing((8, 1, 1)) == pytest.approx((4, 0.5, 0.5))
 
 
 def test_flat_voxels_need_their_spacing():
     labels = voronoi((14, 56, 56), spacing=(4.0, 1.0, 1.0))
     maps = probabilities(labels)
-    errors = {z: adapted_rand_error(labels, cells(*maps, (z, 1, 1), seed_distance=1.0))[0] for z in (1, 4)}
-    assert errors[4] < 0.1
-    assert errors[4] < errors[1]
+    found = drain(bounded_regions(*maps, Watershed(), (4, 1, 1)))
+    assert adapted_rand_error(labels, found.labels)[0] < 0.1
+    assert found.diameter == pytest.approx(np.cbrt(6 / np.pi * labels.size / 24), rel=0.4)
 
 
 def test_height_lies_between_zero_and_one_and_grows_with_boundary():
@@ -204,9 +203,65 @@ def test_height_lies_between_zero_and_one_and_grows_with_boundary():
 
 
 def test_progress_names_every_stage():
-    steps = list(cells_from_probabilities(*two_rooms(), Watershed(), Cleanup()))
-    assert len(steps) >= 5
-    assert all(isinstance(p, Progress) and 0 <= p.done <= p.total for p in steps)
+    steps = list(bounded_regions(*two_rooms(), Watershed()))
+    assert steps == [Progress(stage, i, len(STAGES)) for i, stage in enumerate(STAGES)]
+
+
+def dark_rooms():
+    """Return three rooms in a row: two cells, the first with a dark middle, and a lumen whose rim looks like tissue."""
+    boundary = np.zeros((14, 16, 50), np.float32)
+    boundary[:, :, [16, 33]] = 1.0
+    foreground = np.ones_like(boundary)
+    foreground[3:11, 4:12, 4:12] = 0.1
+    foreground[:, :, 36:] = 0.0
+    return foreground, boundary
+
+
+def test_walls_close_the_dark_middle_of_a_cell_but_no_lumen():
+    foreground, boundary = dark_rooms()
+    found = regions(foreground, boundary)
+    assert np.all(found[:, :, :16] == found[0, 0, 0]) and found[0, 0, 0] > 0
+    assert not found[:, :, 36:].any()
+    assert (regions(foreground, boundary, closing=1) == 0)[3:11, 4:12, 4:12].all()
+
+
+def test_kinds_of_seeds_keep_more_or_fewer_maxima():
+    foreground, boundary = probabilities(voronoi(seed=3), noise=0.5)
+
+    def count(kind, **more):
+        return int(drain(bounded_regions(foreground, boundary, Watershed(seeds=kind, **more))).labels.max())
+
+    assert count("maxima") > count("prominent") >= count("prominent", seed_prominence=0.5)
+    assert count("maxima") >= count("h-maxima", seed_height=0.01) > count("h-maxima", seed_height=0.4)
+
+
+def test_predicted_seeds_replace_all_others():
+    foreground, boundary = two_rooms()
+    predicted = np.zeros_like(boundary)
+    for place in ((6, 4, 8), (6, 12, 8), (6, 8, 25)):
+        predicted[place] = 0.9
+    found = regions(foreground, boundary, seeds=predicted)
+    assert found.max() == 3
+    assert found[6, 4, 8] != found[6, 12, 8]
+    assert not regions(foreground, boundary, seeds=np.zeros_like(predicted)).any()
+
+
+@pytest.mark.parametrize("across", [6, 12, 30, 48])
+def test_one_set_of_settings_serves_small_and_large_cells(across):
+    edge = 3 * across
+    place = np.indices((edge, edge, edge)) // across
+    labels = (1 + place[0] + 3 * place[1] + 9 * place[2]).astype(np.uint32)
+    wall = find_boundaries(labels, mode="inner" if across == 6 else "thick", connectivity=1)
+    found = regions(np.ones(labels.shape, np.float32), wall.astype(np.float32))
+    assert found.max() == 27
+    assert adapted_rand_error(np.where(wall, 0, labels), found, ignore_labels=[0])[0] < 1e-6
+
+
+def test_the_diameter_of_a_ball_is_found():
+    place = np.indices((41, 41, 41)) - 20
+    ball = (place**2).sum(0) <= 15**2
+    assert typical_diameter(wall_distance(ball, (1, 1, 1))) == pytest.approx(30, rel=0.1)
+    assert typical_diameter(np.zeros((2, 2, 2), np.float32)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -222,4 +277,4 @@ def test_progress_names_every_stage():
 )
 def test_refuses(foreground, boundary, spacing, message):
     with pytest.raises(ValueError, match=message):
-        cells(foreground, boundary, spacing)
+        regions(foreground, boundary, spacing)

@@ -196,7 +196,8 @@ def typical_diameter(distance: NDArray[np.float32]) -> float:
     """Return the diameter of balls in which the mean distance to the wall is the same as in these regions.
 
     In a ball the distance to its surface is a quarter of the radius in the mean. Large cells count by their volume, so
-    that fragments and specks hardly matter.
+    that fragments and specks hardly matter. Cells that the stack's border cuts seem larger than they are, as it is no
+    wall; none is taken to be larger than what the stack shows of it.
 
     Parameters
     ----------
@@ -208,7 +209,8 @@ def typical_diameter(distance: NDArray[np.float32]) -> float:
     float
         In the unit of the distance; 0 where there is nothing but wall.
     """
-    return 8.0 * float(distance.sum(dtype=np.float64) / max(1, np.count_nonzero(distance)))
+    mean = float(distance.sum(dtype=np.float64)) / max(1, np.count_nonzero(distance))
+    return min(8.0 * mean, 2.0 * float(distance.max()), float(np.cbrt(distance.size)))
 
 
 def _overlooking_specks(

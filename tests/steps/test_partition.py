@@ -1,0 +1,92 @@
+"""Regions made into cells by walls and shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_scutoid.progress import drain
+from napari_scutoid.recipe import Partition
+from napari_scutoid.steps.partition import partition
+from napari_scutoid.steps.watershed import Regions
+
+UNIT = (1.0, 1.0, 1.0)
+
+
+def balls(*centres, radius=8, shape=(24, 24, 56)):
+    """Return labels of balls that may overlap; the later one wins."""
+    place = np.moveaxis(np.indices(shape), 0, -1)
+    labels = np.zeros(shape, np.uint32)
+    for number, centre in enumerate(centres, start=1):
+        labels[((place - centre) ** 2).sum(-1) <= radius**2] = number
+    return labels
+
+
+def cells(labels, boundary=None, **settings):
+    boundary = np.zeros(labels.shape, np.float32) if boundary is None else boundary
+    regions = Regions(labels, boundary, 16.0, UNIT)
+    return drain(partition(regions, boundary, Partition(**settings)))
+
+
+def same_partition(a, b):
+    pairs = np.unique(np.stack([a.ravel(), b.ravel()]), axis=1)
+    return len(pairs[0]) == len(np.unique(pairs[0])) == len(np.unique(pairs[1]))
+
+
+ROW = balls((12, 12, 10), (12, 12, 25), (12, 12, 44))
+
+
+def test_two_balls_in_one_region_are_divided_at_their_waist():
+    merged = np.where(ROW == 2, np.uint32(1), ROW)
+    found = cells(merged)
+    assert len(np.unique(found)) == 4
+    wrong = np.count_nonzero(found[ROW == 1] != found[12, 12, 10]) + np.count_nonzero(
+        found[ROW == 2] != found[12, 12, 25]
+    )
+    assert wrong < 0.03 * np.count_nonzero(ROW)
+    assert np.all(found[ROW == 3] == 3)
+
+
+def test_halves_of_a_ball_without_a_wall_are_one_cell():
+    halves = ROW.copy()
+    halves[(ROW == 3) & (np.indices(ROW.shape)[2] > 44)] = 4
+    assert same_partition(cells(halves), ROW)
+
+
+def test_halves_of_a_ball_with_a_wall_between_are_two():
+    halves = ROW.copy()
+    halves[(ROW == 3) & (np.indices(ROW.shape)[2] > 44)] = 4
+    boundary = np.zeros(ROW.shape, np.float32)
+    boundary[:, :, 44:46] = 0.9
+    assert same_partition(cells(halves, boundary), halves)
+
+
+def test_balls_that_touch_without_a_wall_stay_two():
+    assert same_partition(cells(ROW), ROW)
+
+
+def test_a_high_gain_divides_nothing():
+    merged = np.where(ROW == 2, np.uint32(1), ROW)
+    assert same_partition(cells(merged, split_gain=3.0), merged)
+
+
+def test_parts_are_in_one_piece_and_background_stays():
+    import cc3d
+
+    merged = balls((12, 12, 10), (12, 12, 25), (12, 12, 40)) > 0
+    found = cells(merged.astype(np.uint32))
+    assert np.array_equal(found > 0, merged)
+    for number in np.unique(found[found > 0]):
+        assert cc3d.connected_components(found == number, connectivity=6, return_N=True)[1] == 1
+
+
+def test_none_changes_nothing_and_graph_methods_see_walls_only():
+    assert np.array_equal(cells(ROW, method="none"), ROW)
+    merged = cells(ROW, method="multicut")
+    assert len(np.unique(merged)) == 3  # the first two balls touch, the third does not
+
+
+@pytest.mark.parametrize("method", ["shape", "multicut", "none"])
+def test_no_region_at_all(method):
+    empty = np.zeros((3, 4, 5), np.uint32)
+    assert not cells(empty, method=method).any()
