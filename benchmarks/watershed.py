@@ -16,11 +16,12 @@ from _common import Row, answer, in_fresh_process, measure, parser, show, write_
 
 from napari_scutoid.metrics import adapted_rand_error, count_overlaps, matches
 from napari_scutoid.progress import drain
-from napari_scutoid.recipe import Cleanup, Watershed
+from napari_scutoid.recipe import Recipe, Watershed
 from napari_scutoid.steps.boundaries import find_boundaries
+from napari_scutoid.steps.cells import cells_from_probabilities
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.seeds import place_seeds
-from napari_scutoid.steps.watershed import cells_from_probabilities, height_map, wall_distance
+from napari_scutoid.steps.watershed import height_map, typical_diameter, wall_distance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +49,11 @@ def voronoi(shape: tuple[int, ...]) -> NDArray[np.uint32]:
 
     rng = np.random.default_rng(0)
     points = rng.uniform(0, shape, (int(np.prod(shape)) // VOXELS_PER_CELL, 3))
-    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
-    labels = (cKDTree(points).query(grid, workers=-1)[1] + 1).astype(np.uint32).reshape(shape)
+    nearest, plane = cKDTree(points), np.indices(shape[1:]).reshape(2, -1).T
+    labels = np.empty(shape, np.uint32)
+    for z in range(shape[0]):  # the places of all voxels at once would fill the memory
+        places = np.concatenate([np.full((len(plane), 1), z), plane], axis=1)
+        labels[z] = nearest.query(places, workers=-1)[1].reshape(shape[1:]) + 1
     labels[:, :4] = labels[:, -4:] = labels[:, :, :4] = labels[:, :, -4:] = 0
     return labels
 
@@ -69,7 +73,7 @@ def run_case(case: Row) -> Row:
     """Measure one step with one backend, in this process, on the arrays in the case's folder."""
     folder = Path(case["folder"])
     backend: Any = case["backend"]
-    settings = Watershed(backend=backend)
+    recipe = Recipe(watershed=Watershed(backend=backend))
     foreground, boundary = np.load(folder / "foreground.npy"), np.load(folder / "boundary.npy")
     if case["step"] == "seeded watershed":
         height, seeds, mask = (np.load(folder / f"{name}.npy") for name in ("height", "seeds", "mask"))
@@ -79,10 +83,10 @@ def run_case(case: Row) -> Row:
     else:
 
         def job() -> NDArray[np.uint32]:
-            return drain(cells_from_probabilities(foreground, boundary, settings, Cleanup()))
+            return drain(cells_from_probabilities(foreground, boundary, recipe)).labels
 
     tiny = np.zeros((4, 4, 4), np.float32)
-    drain(cells_from_probabilities(tiny + 1, tiny, settings, Cleanup()))  # imports count neither as time nor as memory
+    drain(cells_from_probabilities(tiny + 1, tiny, recipe))  # imports count neither as time nor as memory
     result = measure(job, case["repeats"])
     np.save(folder / f"{case['step']} {backend}.npy", job())
     return {
@@ -101,10 +105,11 @@ def write_inputs(folder: Path, shape: tuple[int, ...]) -> None:
     settings = Watershed()
     mask = foreground >= settings.foreground_threshold
     distance = wall_distance(mask & (boundary <= settings.boundary_threshold), (1.0, 1.0, 1.0))
+    diameter = typical_diameter(distance)
     seeds = place_seeds(
         distance,
-        sigma=settings.seed_sigma,
-        smallest_distance=settings.seed_distance,
+        sigma=settings.seed_sigma * diameter,
+        smallest_distance=settings.seed_distance * diameter,
         prominence=settings.seed_prominence,
     )
     arrays = {"truth": labels, "foreground": foreground, "boundary": boundary, "mask": mask, "seeds": seeds}
