@@ -31,8 +31,8 @@ LEVELS = (
     {"recipe", "volume", "resources"},
     {"steps", "metrics", "io", "synth", "picture"},
     {"network", "proofread", "measure"},
-    {"pipeline"},
-    {"batch", "demo", "cli_scores"},
+    {"pipeline", "tune"},
+    {"batch", "demo", "cli_progress", "cli_scores", "cli_tune"},
     {"ui", "cli"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -3,29 +3,27 @@
 Importing this module loads nothing heavy, so that ``--help`` answers at once: each command imports what it needs.
 """
 
-import contextlib
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_scutoid import __version__
+from napari_scutoid.cli_progress import follow as _follow
+from napari_scutoid.cli_progress import tell as _tell
 from napari_scutoid.errors import ScutoidError, as_problem
 from napari_scutoid.io.suffixes import USUAL
-from napari_scutoid.progress import Progress, Steps, drain
 
 if TYPE_CHECKING:
     from napari_scutoid.io.format import FileInfo, Kind
     from napari_scutoid.recipe import Recipe
     from napari_scutoid.volume import Labels
-
-T = TypeVar("T")
 
 app = typer.Typer(
     name="scutoid",
@@ -232,6 +230,63 @@ def evaluate(
 
 
 @app.command()
+def tune(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PROBABILITIES TRUTH...",
+            help="What `segment --save-probabilities` wrote, and the stack's true labels; better several such pairs.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="RECIPE.yaml", help="Recipe to write.")],
+    truth_dataset: Annotated[
+        str | None, typer.Option(help="Data set in TRUTH; without it `label`, or the only one that looks like labels.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Settings to start from; without it those PROBABILITIES was made with.")
+    ] = None,
+    watersheds: Annotated[
+        int, typer.Option(min=1, help="Settings of the watershed to try, with some 100 partitions and sizes each.")
+    ] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed tries the same settings.")] = 0,
+    table: Annotated[
+        Path | None, typer.Option(metavar="TABLE.csv", help="Also write a row for all settings tried.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the settings that turn a network's output into the true cells, and write them as a recipe.
+
+    The recipe is for `segment --recipe`. docs/tune.md says what is tried.
+    """
+    from napari_scutoid import cli_tune as about
+    from napari_scutoid.cli_scores import read_labels
+
+    about.check_wishes(files, output, table)
+    base = about.base_recipe(files[0], _settings(recipe, None))
+    cases = []
+    for probabilities, truth in zip(files[::2], files[1::2], strict=True):
+        case, warnings = about.read_case(probabilities, read_labels(truth, truth_dataset, None), base)
+        cases.append(case)
+        for warning in warnings:
+            _tell(f"Warning: {warning}")
+
+    from napari_scutoid.tune import tune
+
+    found = _follow(tune(cases, base, n_watersheds=watersheds, seed=seed))
+    about.save_recipe(output, found, len(cases))
+    if table is not None:
+        about.save_trials(table, found.trials)
+        _tell(f"Table of {len(found.trials)} settings in {table}")
+    print(json.dumps(about.as_dict(found)) if as_json else about.lines(found))
+    if found.predicted is None:
+        _tell(f"None of {len(found.trials)} settings was better than those to start from, which are in {output}")
+    else:
+        _tell(f"The best of {len(found.trials)} settings in {output}")
+    if len(cases) == 1:
+        _tell("Found on one stack, they may fit no other: score them on another, or tune on several at once.")
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help=f"The file to convert: {USUAL}.")],
     output: Output,
@@ -315,61 +370,6 @@ def demo(
     print(f"{made.tiles_skipped} of {made.tiles} tiles held no tissue and were skipped")
     for name, file in made.files.items():
         print(f"{name}: {file}")
-
-
-def _follow(steps: Steps[T]) -> T:
-    """Run a job to its end, showing how far it is: a bar on a terminal, else one line a step.
-
-    Parameters
-    ----------
-    steps : Generator of Progress
-        The job; closed, and thereby cancelled, on Ctrl-C.
-    """
-    with contextlib.closing(steps):
-        if not sys.stderr.isatty():
-            return drain(steps, _line_per_step())
-        return _with_bar(steps)
-
-
-def _line_per_step() -> Callable[[Progress], None]:
-    last = ""
-
-    def report(progress: Progress) -> None:
-        nonlocal last
-        if progress.step != last:
-            _tell(progress.step)
-            last = progress.step
-
-    return report
-
-
-def _with_bar(steps: Steps[T]) -> T:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        step = ""
-        task = bars.add_task("")
-
-        def report(progress: Progress) -> None:
-            nonlocal step, task
-            if progress.step != step:
-                if step:
-                    bars.update(task, total=1, completed=1)
-                    task = bars.add_task("")
-                step = progress.step
-            bars.update(task, description=step, completed=progress.done, total=progress.total or None)
-
-        result = drain(steps, report)
-        bars.update(task, total=1, completed=1)
-    return result
-
-
-def _tell(message: str) -> None:
-    """Print a line for the person in front of the screen."""
-    print(message, file=sys.stderr, flush=True)
 
 
 def _settings(file: Path | None, device: Device | None) -> "Recipe":

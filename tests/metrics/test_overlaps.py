@@ -8,7 +8,7 @@ from hypothesis import given
 from label_samples import any_labels
 
 from napari_scutoid.metrics import count_overlaps
-from napari_scutoid.metrics.overlaps import sizes
+from napari_scutoid.metrics.overlaps import renamed, sizes
 
 
 @given(prediction=any_labels, truth=any_labels)
@@ -27,6 +27,14 @@ def test_sizes_are_those_of_the_arrays(prediction, truth):
         expected = np.unique(labels, return_counts=True)
         np.testing.assert_array_equal((side.ids, side.voxels), expected)
         np.testing.assert_array_equal(side.ids[side.place], ids)
+
+
+@given(prediction=any_labels, truth=any_labels)
+def test_renaming_the_table_is_renaming_the_voxels(prediction, truth):
+    new = np.arange(int(prediction.max(initial=0)) + 1, dtype=np.uint32) // 2
+    by_table, by_voxel = renamed(count_overlaps(prediction, truth), new), count_overlaps(new[prediction], truth)
+    for name in ("truth", "prediction", "voxels"):
+        np.testing.assert_array_equal(getattr(by_table, name), getattr(by_voxel, name))
 
 
 def test_nothing_to_count():

@@ -70,8 +70,7 @@ def count_overlaps(prediction: NDArray[Any], truth: NDArray[Any]) -> Overlaps:
         counts.append(voxels)
     if not pairs:
         pairs, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    pair, voxels = _summed(np.concatenate(pairs), np.concatenate(counts))
-    return Overlaps((pair >> np.uint64(32)).astype(np.uint32), pair.astype(np.uint32), voxels)
+    return _of_pairs(*_summed(np.concatenate(pairs), np.concatenate(counts)))
 
 
 def sizes(overlaps: Overlaps) -> tuple[Sizes, Sizes]:
@@ -80,10 +79,28 @@ def sizes(overlaps: Overlaps) -> tuple[Sizes, Sizes]:
     return true, predicted
 
 
+def renamed(overlaps: Overlaps, new: NDArray[np.integer[Any]]) -> Overlaps:
+    """Return the table once predicted ids have changed; those that become the same are one from then on.
+
+    Parameters
+    ----------
+    overlaps : Overlaps
+        The table.
+    new : ndarray of integers, shape (n,)
+        The new id of each predicted id from 0 to the largest.
+    """
+    pair = overlaps.truth.astype(np.uint64) << np.uint64(32) | new[overlaps.prediction].astype(np.uint64)
+    return _of_pairs(*_summed(pair, overlaps.voxels))
+
+
 def check_shapes(prediction: NDArray[Any], truth: NDArray[Any], name: str = "prediction") -> None:
     """Raise ValueError when shapes differ."""
     if prediction.shape != truth.shape:
         raise ValueError(f"{name} has shape {prediction.shape}, truth {truth.shape}")
+
+
+def _of_pairs(pair: NDArray[np.uint64], voxels: NDArray[np.int64]) -> Overlaps:
+    return Overlaps((pair >> np.uint64(32)).astype(np.uint32), pair.astype(np.uint32), voxels)
 
 
 def _side(of_pairs: NDArray[np.uint32], voxels: NDArray[np.int64]) -> Sizes:

@@ -25,6 +25,7 @@ SAMPLE = 800
 _VOXEL_COVARIANCE = np.eye(3) / 12  # of a unit cube: voxels are no points
 _BALL = math.log(4 / 3 * math.pi * 5**1.5)  # volume of an ellipsoid whose covariance has determinant 1, as logarithm
 _FEWEST = 8
+_STARTS = 2
 _ROUNDS = 30
 _ROUND_ROUNDS = 3
 
@@ -81,8 +82,8 @@ def emptiness(points: Points, voxels: float) -> float:
     voxels : float
         Volume of the region.
     """
-    _, logarithm = np.linalg.slogdet(np.cov(points.T) + _VOXEL_COVARIANCE)
-    return 0.5 * float(logarithm) + _BALL - math.log(voxels)
+    sums = _monomials(points - points.mean(axis=0)).sum(axis=0, keepdims=True)
+    return float(_emptiness(sums, np.array([voxels]))[0])
 
 
 def parts_of(points: Points, voxels: float, prior: SizePrior, split_gain: float) -> list[Gaussian] | None:
@@ -113,20 +114,22 @@ def parts_of(points: Points, voxels: float, prior: SizePrior, split_gain: float)
     .. [1] G. Celeux, G. Govaert (1992), A classification EM algorithm for clustering and two stochastic versions,
            Comput. Stat. Data Anal. 14, 315-332.
     """
+    centre = points.mean(axis=0)
+    moments = _monomials(points - centre)  # centred, or the squares of far coordinates would drown the covariance
     share = voxels / len(points)
-    whole = np.zeros(len(points), dtype=np.intp)
-    best_cost, best = _cost(points, whole, share, prior), None
+    best_cost, best = _cost(moments.sum(axis=0, keepdims=True), share, prior), None
     if best_cost <= split_gain or len(points) < 2 * _FEWEST:
         return None  # no parts can cost less than nothing
     rng = np.random.default_rng(0)
     likely = math.ceil(voxels / prior.volume)
     for count in range(2, min(MOST_PARTS, likely + 1, len(points) // _FEWEST) + 1):
-        for _ in range(2):
-            part = _assigned(points, count, rng)
-            cost = _cost(points, part, share, prior) + split_gain * math.log2(count)
+        for _ in range(_STARTS):
+            sums = _sums(moments, _classified(moments, count, rng), count)
+            sums = sums[sums[:, 0] > 0]
+            cost = _cost(sums, share, prior) + split_gain * math.log2(count)
             if cost < best_cost:
-                best_cost, best = cost, part
-    return None if best is None else [Gaussian.of(points[best == k], len(points)) for k in np.unique(best)]
+                best_cost, best = cost, sums
+    return None if best is None else _gaussians(best, centre)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,36 +150,28 @@ class Gaussian:
     precision: NDArray[np.float64]
     offset: float
 
-    @classmethod
-    def of(cls, points: Points, total: int, *, is_round: bool = False) -> Gaussian:
-        """Fit one to some of all points; with `is_round`, to their extent only."""
-        covariance = np.cov(points.T) + _VOXEL_COVARIANCE
-        if is_round:
-            covariance = np.eye(3) * np.trace(covariance) / 3
-        _, logarithm = np.linalg.slogdet(covariance)
-        offset = math.log(len(points) / total) - 0.5 * float(logarithm)
-        return cls(points.mean(axis=0), np.linalg.inv(covariance), offset)
-
     def likelihood(self, points: Points) -> NDArray[np.float64]:
         """Return the logarithm of each point's likelihood, but for a constant."""
         centred = points - self.mean
-        return self.offset - 0.5 * np.einsum("ij,jk,ik->i", centred, self.precision, centred)
+        likelihood: NDArray[np.float64] = self.offset - 0.5 * ((centred @ self.precision) * centred).sum(axis=1)
+        return likelihood
 
 
 def nearest_part(points: Points, parts: list[Gaussian]) -> NDArray[np.intp]:
     """Return the number of the part to which each point most probably belongs."""
-    return np.argmax(np.stack([part.likelihood(points) for part in parts]), axis=0)
+    nearest: NDArray[np.intp] = np.argmax(np.stack([part.likelihood(points) for part in parts]), axis=0)
+    return nearest
 
 
-def _assigned(points: Points, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    part = _spread_out(points, count, rng)
+def _classified(moments: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the part of each point after classification EM from one start."""
+    part = _spread_out(moments[:, 1:4], count, rng)
     for round_number in range(_ROUNDS):
-        sizes = np.bincount(part, minlength=count)
+        sums = _sums(moments, part, count)
+        kept = np.flatnonzero(sums[:, 0] >= _FEWEST)
         # Round at first: a start's parts are slices of any shape.
         is_round = round_number < _ROUND_ROUNDS
-        kept = [k for k in range(count) if sizes[k] >= _FEWEST]
-        gaussians = [Gaussian.of(points[part == k], len(points), is_round=is_round) for k in kept]
-        moved = np.asarray(kept, dtype=np.intp)[nearest_part(points, gaussians)]
+        moved = kept[np.argmax(_likelihoods(moments, sums[kept], is_round=is_round), axis=1)]
         if not is_round and np.array_equal(moved, part):
             break
         part = moved
@@ -197,12 +192,70 @@ def _spread_out(points: Points, count: int, rng: np.random.Generator) -> NDArray
     return part
 
 
-def _cost(points: Points, part: NDArray[np.intp], share: float, prior: SizePrior) -> float:
-    total = 0.0
-    for k in np.unique(part):
-        own = points[part == k]
-        if len(own) < _FEWEST:
-            return math.inf
-        voxels = len(own) * share
-        total += len(own) * (emptiness(own, voxels) + prior.cost(voxels))
-    return total / len(points)
+# A part's number of points, centre and covariance are sums over its points of ten monomials, and the logarithm of a
+# Gaussian's density is a combination of the same ten: one product of matrices serves all parts at once.
+_FIRST, _SECOND = np.triu_indices(3)
+_OCCURRENCES = np.where(_FIRST == _SECOND, 1.0, 2.0)  # of a product in the quadratic form: mixed ones have two corners
+
+
+def _monomials(points: Points) -> NDArray[np.float64]:
+    """Return 1, z, y, x, zz, zy, zx, yy, yx, xx of each point, shape (n, 10)."""
+    return np.concatenate([np.ones((len(points), 1)), points, points[:, _FIRST] * points[:, _SECOND]], axis=1)
+
+
+def _sums(moments: NDArray[np.float64], part: NDArray[np.intp], count: int) -> NDArray[np.float64]:
+    """Return the sums of all monomials over each part, shape (count, 10)."""
+    sums: NDArray[np.float64] = (part == np.arange(count)[:, None]).astype(np.float64) @ moments
+    return sums
+
+
+def _centres(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and covariance of parts from the sums of their monomials: shapes (k, 3) and (k, 3, 3)."""
+    averages = sums[:, 1:] / sums[:, :1]
+    means = averages[:, :3]
+    covariances = np.empty((len(sums), 3, 3))
+    covariances[:, _FIRST, _SECOND] = covariances[:, _SECOND, _FIRST] = averages[:, 3:]
+    return means, covariances - means[:, :, None] * means[:, None, :] + _VOXEL_COVARIANCE
+
+
+def _likelihoods(moments: NDArray[np.float64], sums: NDArray[np.float64], *, is_round: bool) -> NDArray[np.float64]:
+    """Return the logarithm of each point's likelihood in each part, but for a constant, shape (n, k)."""
+    means, covariances = _centres(sums)
+    if is_round:
+        covariances = np.eye(3) * (np.trace(covariances, axis1=1, axis2=2) / 3)[:, None, None]
+    precisions, offsets = _precisions(covariances, sums)
+    slopes = (precisions @ means[:, :, None])[:, :, 0]
+    constants = offsets - 0.5 * (slopes * means).sum(axis=1)
+    weights = np.concatenate([constants[:, None], slopes, -precisions[:, _FIRST, _SECOND] * _OCCURRENCES / 2], axis=1)
+    likelihoods: NDArray[np.float64] = moments @ weights.T
+    return likelihoods
+
+
+def _precisions(
+    covariances: NDArray[np.float64], sums: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return inverse covariances, and the offsets of `Gaussian`."""
+    offsets = np.log(sums[:, 0] / sums[:, 0].sum()) - 0.5 * np.linalg.slogdet(covariances)[1]
+    return np.linalg.inv(covariances).astype(np.float64, copy=False), offsets
+
+
+def _gaussians(sums: NDArray[np.float64], centre: NDArray[np.float64]) -> list[Gaussian]:
+    means, covariances = _centres(sums)
+    precisions, offsets = _precisions(covariances, sums)
+    return [Gaussian(*part) for part in zip(means + centre, precisions, offsets.tolist(), strict=True)]
+
+
+def _emptiness(sums: NDArray[np.float64], voxels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the emptiness of each part, shape (k,)."""
+    _, covariances = _centres(sums)
+    emptiness: NDArray[np.float64] = 0.5 * np.linalg.slogdet(covariances)[1] + _BALL - np.log(voxels)
+    return emptiness
+
+
+def _cost(sums: NDArray[np.float64], share: float, prior: SizePrior) -> float:
+    """Return the cost per voxel of parts that have these sums of monomials."""
+    if sums[:, 0].min() < _FEWEST:
+        return math.inf
+    voxels = sums[:, 0] * share
+    costs = _emptiness(sums, voxels) + prior.weight * np.log(voxels / prior.volume) ** 2
+    return float((costs * sums[:, 0]).sum() / sums[:, 0].sum())
