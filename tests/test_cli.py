@@ -65,6 +65,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Volume, Recipe, str]]:
         told = {
             "warnings": ["the voxel size is unknown"],
             "cell_size": {"diameter": 15.96, "anisotropy": 0.5, "uncertainty": 0.1},
+            "typical_cell": {"diameter_voxels": 15.0, "diameter_um": None},
             "cells": {"n": 2, "touch_border": [1, 2]},
             "working_shape": [2, 3, 4],
             "prediction": facts,
@@ -77,7 +78,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Volume, Recipe, str]]:
 
 def test_help_of_each_command_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert scutoid("--help") == 0
-    commands = ("info", "segment", "evaluate", "convert", "synth", "demo")
+    commands = ("info", "segment", "evaluate", "tune", "convert", "synth", "demo")
     shown = capsys.readouterr().out
     assert all(command in shown for command in commands)
     for command in commands:
@@ -259,7 +260,7 @@ def test_segment_writes_labels_and_warns(
 
 def test_segment_passes_everything_on(tmp_path: Path, runs: list[Any]) -> None:
     path = h5(tmp_path / "a.h5", one=np.stack([[STACK, STACK + 1]] * 6), two=STACK)
-    (tmp_path / "r.yaml").write_text("predict: {gate: false}\nwatershed: {seed_sigma: 2.5}\n")
+    (tmp_path / "r.yaml").write_text("predict: {gate: false}\nwatershed: {seed_sigma: 0.2}\n")
     command = ["segment", path, "-o", tmp_path / "out.h5", "--dataset", "one", "--channel", 1, "--time", 5]
     command += ["--voxel-size", 1.5, 0.3, 0.2, "--recipe", tmp_path / "r.yaml", "--model", "mine", "--device", "cpu"]
     assert scutoid(*command, "--save-probabilities") == 0
@@ -270,7 +271,7 @@ def test_segment_passes_everything_on(tmp_path: Path, runs: list[Any]) -> None:
     # Only what the user set counts as set: the rest is the model's to say.
     assert recipe.model_dump(exclude_unset=True) == {
         "predict": {"gate": False, "device": "cpu"},
-        "watershed": {"seed_sigma": 2.5},
+        "watershed": {"seed_sigma": 0.2},
     }
     with h5py.File(tmp_path / "out.h5") as file:
         assert set(file) == {"label", "foreground", "boundary"}

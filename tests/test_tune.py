@@ -105,6 +105,15 @@ def test_scores_are_the_mean_of_the_stacks():
     assert found.scores == pytest.approx(np.mean(each, axis=0))
 
 
+def test_seeds_that_a_model_predicts_are_not_searched():
+    case = weak_walls()
+    seeds = (np.indices(case.truth.shape) % 12 == 6).all(axis=0).astype(np.float32)
+    found = drain(tune([replace(case, seeds=seeds)], n_watersheds=2))
+    assert found.trials[0].scores.ap50 == 1
+    tried = {name for trial in found.trials for name in trial.settings["watershed"]}
+    assert tried == {"foreground_threshold", "closing", "boundary_threshold"}
+
+
 def test_small_regions_go_where_the_wall_is_weakest():
     from napari_scutoid.tune import _Pieces
 
