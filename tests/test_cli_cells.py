@@ -28,7 +28,8 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         data = np.zeros(volume.shape, np.uint32)
         data[1, 1:3, 1:4], data[0, 0, 0] = 3, 8
         prediction = {"device": "cpu", "precision": "bf16", "tiles": 1, "tiles_skipped": 0}
-        told = {"warnings": [], "cell_size": None, "cells": {"n": 2, "touch_border": [8]}, "working_shape": [3, 4, 5]}
+        told = {"warnings": [], "cell_size": None, "working_shape": [3, 4, 5]}
+        told |= {"typical_cell": {"diameter_voxels": 15.0, "diameter_um": None}, "cells": {"n": 2, "touch_border": [8]}}
         return Result(Labels(data, volume.voxel_size_um, Origin(10, 0, 0)), {}, told | {"prediction": prediction})
 
     monkeypatch.setattr("napari_scutoid.pipeline.run", run)

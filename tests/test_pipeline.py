@@ -190,11 +190,11 @@ def test_the_hash_does_not_depend_on_the_byte_order(cyst, result):
 
 def test_what_the_user_set_wins_over_the_model_over_the_default():
     config = ModelConfig(
-        name="m", normalise=Normalise(method="zscore"), recipe={"watershed": {"seed_sigma": 3.0, "seed_distance": 5.0}}
+        name="m", normalise=Normalise(method="zscore"), recipe={"watershed": {"seed_sigma": 0.3, "seed_distance": 0.5}}
     )
-    recipe = settings_for(Recipe.model_validate({"watershed": {"seed_sigma": 1.5}}), config)
-    assert recipe.watershed.seed_sigma == 1.5
-    assert recipe.watershed.seed_distance == 5.0
+    recipe = settings_for(Recipe.model_validate({"watershed": {"seed_sigma": 0.15}}), config)
+    assert recipe.watershed.seed_sigma == 0.15
+    assert recipe.watershed.seed_distance == 0.5
     assert recipe.watershed.foreground_threshold == Recipe().watershed.foreground_threshold
     assert recipe.normalise.method == "zscore"
 
@@ -202,3 +202,9 @@ def test_what_the_user_set_wins_over_the_model_over_the_default():
 def test_a_steps_fraction_stays_within_bounds():
     assert Progress("x").fraction == 0
     assert Progress("x", 3, 2).fraction == 1
+
+
+def test_a_smallest_cell_in_micrometres_needs_a_voxel_size():
+    recipe = Recipe.model_validate({"cleanup": {"min_size": 20.0, "min_size_unit": "um3"}})
+    with pytest.raises(ScutoidError, match="voxel size of the stack is unknown"):
+        drain(run(Volume(np.zeros((8, 8, 8), np.uint8)), recipe))
