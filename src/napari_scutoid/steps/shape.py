@@ -153,8 +153,8 @@ class Gaussian:
     def likelihood(self, points: Points) -> NDArray[np.float64]:
         """Return the logarithm of each point's likelihood, but for a constant."""
         centred = points - self.mean
-        likelihood: NDArray[np.float64] = self.offset - 0.5 * ((centred @ self.precision) * centred).sum(axis=1)
-        return likelihood
+        distance: NDArray[np.float64] = np.einsum("ij,ij->i", centred @ self.precision, centred)
+        return self.offset - 0.5 * distance
 
 
 def nearest_part(points: Points, parts: list[Gaussian]) -> NDArray[np.intp]:
