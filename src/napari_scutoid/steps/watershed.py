@@ -209,8 +209,9 @@ def typical_diameter(distance: NDArray[np.float32]) -> float:
     float
         In the unit of the distance; 0 where there is nothing but wall.
     """
-    mean = float(distance.sum(dtype=np.float64)) / max(1, np.count_nonzero(distance))
-    return min(8.0 * mean, 2.0 * float(distance.max()), float(np.cbrt(distance.size)))
+    inside = int(np.count_nonzero(distance))
+    mean = float(distance.sum(dtype=np.float64)) / max(1, inside)
+    return min(8.0 * mean, float(np.cbrt(distance.size)))
 
 
 def _overlooking_specks(
