@@ -38,10 +38,11 @@ COLUMNS = {
     "exponent_of_memory": ".2f",
 }
 SHORT = {
-    STAGES[0]: "tissue and closing",
-    STAGES[1]: "distance",
-    STAGES[2]: "seeds",
-    STAGES[3]: "flooding",
+    STAGES[0]: "tissue and distance",
+    STAGES[1]: "closing",
+    STAGES[2]: "specks",
+    STAGES[3]: "seeds",
+    STAGES[4]: "flooding",
     "Merging cells without a wall between": "partition: merging",
     "Dividing what is no single cell": "partition: dividing",
 }

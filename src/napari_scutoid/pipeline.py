@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 PROVENANCE_VERSION = 1
 UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
-BYTES_PER_VOXEL = 40
-"""Memory that a voxel of the working grid takes when seeds are placed, about: ten arrays of single precision."""
+BYTES_PER_VOXEL = 50
+"""Memory that a voxel of the working grid takes where holes are closed, about: twelve arrays of single precision."""
 NEEDED = ("foreground", "boundary")
 """Outputs of a model that cells are made from."""
 SEEDS = "seeds"

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 BOUNDARY_WEIGHT = 0.9
 """Share of the boundary probability in the height map; the rest is nearness to a wall (elf's ``alpha``)."""
 
-STAGES = ("Separating tissue from background", "Measuring distances to walls", "Placing seeds", "Growing cells")
+STAGES = (
+    "Separating tissue from background",
+    "Closing holes between walls",
+    "Measuring distances to walls",
+    "Placing seeds",
+    "Growing cells",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,31 +120,37 @@ def bounded_regions(
     yield Progress(STAGES[0], 0, n)
     mask = foreground >= settings.foreground_threshold
     open_space = boundary <= settings.boundary_threshold
-    if settings.closing < 1:
-        mask = closed_tissue(mask, open_space, boundary, settings, unit)
     interior = mask & open_space
-    del open_space
-
-    yield Progress(STAGES[1], 1, n)
     distance = wall_distance(interior, unit)
     diameter = typical_diameter(distance)
+
+    yield Progress(STAGES[1], 1, n)
+    if settings.closing < 1:
+        closed = closed_tissue(mask, open_space, boundary, settings, unit, diameter)
+        if closed is not mask:
+            mask, interior = closed, closed & open_space
+            distance = wall_distance(interior, unit)
+            diameter = typical_diameter(distance)
+    del open_space
+
+    yield Progress(STAGES[2], 2, n)
     if settings.method == "components":
         import cc3d
 
-        yield Progress(STAGES[3], n - 1, n)
+        yield Progress(STAGES[4], n - 1, n)
         components = cc3d.connected_components(interior, connectivity=6, out_dtype=np.uint32)
         height = height_map(boundary, distance)
         return Regions(components.astype(np.uint32, copy=False), height, diameter, unit)
 
     interior, distance = _overlooking_specks(interior, distance, settings.smallest_wall, diameter, unit)
-    yield Progress(STAGES[2], 2, n)
+    yield Progress(STAGES[3], 3, n)
     if seeds is None:
         starts = _placed(distance, settings, diameter, unit)
     else:
         starts = _predicted(seeds, settings.seed_threshold, mask)
     height = height_map(boundary, distance)  # not before the seeds: placing them is the peak of memory
     del distance
-    yield Progress(STAGES[3], n - 1, n)
+    yield Progress(STAGES[4], n - 1, n)
     # A seed may lie on a speck of background: it grows from there, and the speck is taken out again.
     labels = flood(height, starts, mask | interior, settings.backend)
     labels[~mask] = 0
@@ -151,6 +163,7 @@ def closed_tissue(
     boundary: NDArray[Any],
     settings: Watershed,
     unit: tuple[float, float, float],
+    diameter: float,
 ) -> NDArray[np.bool_]:
     """Return the tissue together with every space between walls that is mostly tissue.
 
@@ -168,15 +181,16 @@ def closed_tissue(
         Share that closes, and how seeds are placed.
     unit : tuple of 3 floats
         Voxel edges in equivalent voxels.
+    diameter : float
+        Of a typical cell, in equivalent voxels.
 
     Returns
     -------
     ndarray of bool, same shape
+        The input itself where there is nothing to close.
     """
     if mask.all() or not mask.any():
         return mask
-    within = mask & open_space
-    diameter = typical_diameter(wall_distance(within, unit)) if within.any() else 0.0
     _, distance = _overlooking_specks(
         open_space, wall_distance(open_space, unit), settings.smallest_wall, diameter, unit
     )
@@ -188,6 +202,8 @@ def closed_tissue(
         tissue[: counts.size] += counts
     full = tissue >= settings.closing * np.maximum(sizes, 1)
     full[0] = False
+    if np.array_equal(tissue[full], sizes[full]):
+        return mask
     closed: NDArray[np.bool_] = mask | full[spaces]
     return closed
 
