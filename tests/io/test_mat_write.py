@@ -32,7 +32,7 @@ WRITER = Mat73Writer()
 matio = pytest.mark.skipif(ctypes.util.find_library("matio") is None, reason="needs libmatio (Debian: libmatio-dev)")
 
 
-octave = pytest.mark.skipif(shutil.which("octave-cli") is None, reason="run scripts/check_readers.sh")
+octave = pytest.mark.skipif(shutil.which("octave-cli") is None, reason="the Debian package octave is missing")
 
 
 def by_matio(file: Path, name: str) -> tuple[str, np.ndarray[Any, Any]]:

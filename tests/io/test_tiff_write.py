@@ -277,7 +277,10 @@ def test_imagej_itself_reads_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.array(values, np.float32), data[:, ::7, ::5].ravel())
 
 
-@pytest.mark.skipif(not BIO_FORMATS or shutil.which("javac") is None, reason="run scripts/check_readers.sh")
+@pytest.mark.skipif(
+    not BIO_FORMATS or shutil.which("javac") is None,
+    reason="a Java compiler is missing, or BIO_FORMATS does not name its .jar as `make test` does",
+)
 @pytest.mark.parametrize("size", [VoxelSize(0.35, 0.2, 0.15), None])
 @pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
 def test_bio_formats_reads_it(tmp_path: Path, suffix: str, size: VoxelSize | None) -> None:
