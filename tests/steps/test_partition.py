@@ -8,7 +8,7 @@ import pytest
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Partition
 from napari_scutoid.steps.partition import partition
-from napari_scutoid.steps.watershed import Regions
+from napari_scutoid.steps.watershed import Regions, relative_spacing
 
 UNIT = (1.0, 1.0, 1.0)
 
@@ -63,6 +63,16 @@ def test_halves_of_a_ball_with_a_wall_between_are_two():
 
 def test_balls_that_touch_without_a_wall_stay_two():
     assert same_partition(cells(ROW), ROW)
+
+
+@pytest.mark.parametrize(("centres", "expected"), [([(24, 12, 12)], 1), ([(14, 12, 12), (29, 12, 12)], 2)])
+def test_flat_voxels_are_seen_as_what_they_are(centres, expected):
+    tall = balls(*centres, shape=(48, 24, 24)) > 0
+    flat = tall[1::3].astype(np.uint32)
+    unit = relative_spacing((3, 1, 1))
+    boundary = np.zeros(flat.shape, np.float32)
+    found = drain(partition(Regions(flat, boundary, 11.0, unit), boundary, Partition()))
+    assert len(np.unique(found[found > 0])) == expected
 
 
 def test_a_high_gain_divides_nothing():
