@@ -164,13 +164,18 @@ def test_any_region_is_kept_or_divided_into_parts_that_cover_it(
 
 
 def test_the_typical_volume_is_the_median_and_alike_sizes_weigh_more() -> None:
-    alike = size_prior(np.array([900, 1000, 1100]))
-    unlike = size_prior(np.array([100, 1000, 10_000]))
+    alike = size_prior(np.repeat([900, 1000, 1100], 3))
+    unlike = size_prior(np.repeat([100, 1000, 10_000], 3))
     assert alike.volume == pytest.approx(1000)
     assert unlike.volume == pytest.approx(1000)
     assert alike.weight > 10 * unlike.weight > 0
     assert alike.cost(1000) == pytest.approx(0)
     assert alike.cost(2000) == pytest.approx(alike.cost(500)) == pytest.approx(alike.weight * math.log(2) ** 2)
+
+
+def test_a_few_regions_say_nothing_of_how_alike_cells_are() -> None:
+    assert size_prior(np.full(7, 1000)) == SizePrior(pytest.approx(1000), 0.0)
+    assert size_prior(np.full(8, 1000)).weight > 0
 
 
 def test_no_regions_say_nothing_of_sizes() -> None:

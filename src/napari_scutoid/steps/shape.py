@@ -62,12 +62,15 @@ def size_prior(volumes: NDArray[np.integer]) -> SizePrior:
     if logarithms.size == 0:
         return SizePrior(1.0, 0.0)
     middle = float(np.median(logarithms))
+    if logarithms.size < _FEWEST_SIZES:
+        return SizePrior(math.exp(middle), 0.0)
     spread = 1.4826 * float(np.median(np.abs(logarithms - middle)))
     return SizePrior(math.exp(middle), min(_HEAVIEST, _SIZE_WEIGHT / max(spread, 1e-6) ** 2))
 
 
 _SIZE_WEIGHT = 0.02
 _HEAVIEST = 0.2
+_FEWEST_SIZES = 8  # fewer may all be two cells each, and look alike
 
 
 def emptiness(points: Points, voxels: float) -> float:
@@ -121,8 +124,8 @@ def parts_of(points: Points, voxels: float, prior: SizePrior, split_gain: float)
     if best_cost <= split_gain or len(points) < 2 * _FEWEST:
         return None  # no parts can cost less than nothing
     rng = np.random.default_rng(0)
-    likely = math.ceil(voxels / prior.volume)
-    for count in range(2, min(MOST_PARTS, likely + 1, len(points) // _FEWEST) + 1):
+    most = math.ceil(voxels / prior.volume) + 1 if prior.weight > 0 else MOST_PARTS
+    for count in range(2, min(MOST_PARTS, most, len(points) // _FEWEST) + 1):
         for _ in range(_STARTS):
             sums = _sums(moments, _classified(moments, count, rng), count)
             sums = sums[sums[:, 0] > 0]
