@@ -244,7 +244,7 @@ def test_segment_writes_labels_and_warns(
         "Predicting",
         "Estimated cell diameter: 16.0 voxels (give or take 10%), z step 0.50 times the xy step.",
         "Predicted on 2 x 3 x 4 voxels, cpu in bf16; 1 of 4 tiles held no tissue.",
-        "Settings in typical cells refer to a diameter of 15.0 voxels of that grid.",
+        "A typical cell is 15.0 voxels across on that grid, by its walls.",
         "2 cells, 2 of them cut by the stack's border.",
         "Warning: the voxel size is unknown",
         f"2 cells in {tmp_path / 'out.h5'}",

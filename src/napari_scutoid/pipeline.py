@@ -79,8 +79,7 @@ class Result:
         typical = self.provenance["typical_cell"]
         micrometres = "" if typical["diameter_um"] is None else f" ({typical['diameter_um']:.2g} µm)"
         lines.append(
-            f"Settings in typical cells refer to a diameter of {typical['diameter_voxels']:.1f} voxels of that grid"
-            f"{micrometres}."
+            f"A typical cell is {typical['diameter_voxels']:.1f} voxels{micrometres} across on that grid, by its walls."
         )
         lines.append(f"{cells['n']} cells, {len(cells['touch_border'])} of them cut by the stack's border.")
         return lines
