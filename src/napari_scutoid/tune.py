@@ -196,6 +196,7 @@ def tune(
         regions = yield from _in(_regions(cases, drawn), Progress(_TRYING, number, n_watersheds))
         pieces = [_Pieces.of(one.labels, case, one.cell_volume) for one, case in zip(regions, cases, strict=True)]
         for settings in _graph_partitions(base.partition):
+            yield Progress(_TRYING, number, n_watersheds)
             found += _sizes_tried(pieces, _stated(drawn, names), settings)
         best[_key(drawn, names)] = max(found, key=lambda trial: trial.scores.objective)
         trials += found

@@ -104,3 +104,8 @@ def test_equals_scikit_image(labels, step):
 def test_refuses(labels):
     with pytest.raises(ValueError, match="labels must be unsigned integers"):
         cell_table(labels)
+
+
+def test_a_stack_without_voxels_has_no_cells() -> None:
+    assert len(cell_table(np.zeros((0, 5, 5), np.uint32))) == 0
+    assert cell_table(np.ones((1, 2, 2), ">u2")).voxels.tolist() == [4]

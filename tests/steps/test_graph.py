@@ -40,6 +40,10 @@ def test_a_wall_at_beta_speaks_neither_for_nor_against():
     assert np.all(merge_costs(walls, 0.7) < merge_costs(walls, 0.5))
 
 
+def test_probabilities_that_overshoot_have_a_cost_too():
+    assert merge_costs(np.array([-0.005, 1.005]), 0.5) == pytest.approx(merge_costs(np.array([0.0, 1.0]), 0.5))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_weak_walls_merge_and_strong_ones_do_not(method):
     graph = region_graph(*row_of_rooms(0.9, 0.1, 0.8))

@@ -90,6 +90,23 @@ def test_parts_are_in_one_piece_and_background_stays():
         assert cc3d.connected_components(found == number, connectivity=6, return_N=True)[1] == 1
 
 
+@pytest.mark.parametrize("spacing", [1, 3, 5])
+@pytest.mark.parametrize("slices", [(1, 1), (1, 3), (2, 2)])
+def test_a_cell_of_few_flat_slices_is_one_cell(spacing, slices):
+    first, second = slices
+    labels = np.zeros((first + second, 24, 24), np.uint32)
+    labels[:first, 2:22, 2:22], labels[first:, 2:22, 2:22] = 1, 2
+    boundary = np.zeros(labels.shape, np.float32)
+    found = drain(partition(Regions(labels, boundary, 10.0, relative_spacing((spacing, 1, 1))), boundary, Partition()))
+    assert len(np.unique(found)) == 2
+
+
+def test_no_voxel_is_lost_where_a_region_lies_in_pieces():
+    merged = np.where(ROW == 2, np.uint32(1), ROW)
+    merged[0, 0, :3] = merged[23, 23, 50] = 1
+    assert np.array_equal(cells(merged) > 0, merged > 0)
+
+
 def test_none_changes_nothing_and_graph_methods_see_walls_only():
     assert np.array_equal(cells(ROW, method="none"), ROW)
     merged = cells(ROW, method="multicut")

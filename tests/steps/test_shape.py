@@ -173,6 +173,14 @@ def test_the_typical_volume_is_the_median_and_alike_sizes_weigh_more() -> None:
     assert alike.cost(2000) == pytest.approx(alike.cost(500)) == pytest.approx(alike.weight * math.log(2) ** 2)
 
 
+@pytest.mark.parametrize("spacing", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("slices", [1, 2, 8])
+def test_a_box_is_as_empty_in_flat_voxels(spacing: float, slices: int) -> None:
+    unit = np.array([spacing, 1.0, 1.0]) / np.cbrt(spacing)
+    points = np.argwhere(np.ones((slices, 20, 20))) * unit
+    assert emptiness(points, len(points), unit) == pytest.approx(0.119, abs=0.002)
+
+
 def test_a_few_regions_say_nothing_of_how_alike_cells_are() -> None:
     assert size_prior(np.full(7, 1000)) == SizePrior(pytest.approx(1000), 0.0)
     assert size_prior(np.full(8, 1000)).weight > 0

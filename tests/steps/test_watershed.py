@@ -12,6 +12,7 @@ from napari_scutoid.recipe import Watershed
 from napari_scutoid.steps.boundaries import find_boundaries
 from napari_scutoid.steps.watershed import (
     STAGES,
+    ball_volume,
     bounded_regions,
     height_map,
     relative_spacing,
@@ -223,6 +224,23 @@ def test_walls_close_the_dark_middle_of_a_cell_but_no_lumen():
     assert np.all(found[:, :, :16] == found[0, 0, 0]) and found[0, 0, 0] > 0
     assert not found[:, :, 36:].any()
     assert (regions(foreground, boundary, closing=1) == 0)[3:11, 4:12, 4:12].all()
+
+
+@pytest.mark.parametrize("width", [3, 4, 7])
+def test_a_thin_lumen_between_walls_is_closed_by_no_cell(width):
+    boundary = np.zeros((29, 29, 29 + width), np.float32)
+    boundary[[0, 14, 28]] = boundary[:, [0, 14, 28]] = 0.95
+    boundary[:, :, [0, 14, 15 + width, -1]] = 0.95
+    foreground = np.ones_like(boundary)
+    lumen = np.s_[15:28, 15:28, 15 : 15 + width]
+    foreground[lumen] = 0.0
+    assert not regions(foreground, boundary)[lumen].any()
+
+
+def test_a_slice_holds_a_slice_of_a_cell():
+    assert ball_volume(20.0, (64, 64, 64), (1, 1, 1)) == pytest.approx(np.pi / 6 * 20**3)
+    assert ball_volume(20.0, (1, 64, 64), (1, 1, 1)) == pytest.approx(np.pi / 6 * 20**2)
+    assert ball_volume(20.0, (4, 64, 64), (2.0, 0.5, 0.5)) == pytest.approx(np.pi / 6 * 8 * 20**2)
 
 
 def test_kinds_of_seeds_keep_more_or_fewer_maxima():

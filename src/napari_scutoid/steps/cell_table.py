@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_scutoid.volume import ZERO, Origin, VoxelSize
+from napari_scutoid.volume import ZERO, Origin, VoxelSize, as_label_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +105,13 @@ def cell_table(
 
     if labels.ndim != 3 or labels.dtype.kind != "u":
         raise ValueError(f"labels must be unsigned integers (z, y, x), not {labels.dtype} of shape {labels.shape}")
-    names, numbers = numbered(labels)
+    if labels.size == 0:
+        empty = np.zeros((0, 3))
+        whole = empty.astype(np.int64)
+        return CellTable(
+            np.zeros(0, np.uint32), whole[:, 0], empty, whole, whole, np.zeros(0, np.bool_), voxel_size_um, origin_um
+        )
+    names, numbers = numbered(as_label_array(labels))
     found = cc3d.statistics(numbers, no_slice_conversion=True)
     voxels = found["voxel_counts"].astype(np.int64)
     rows = np.flatnonzero(voxels)

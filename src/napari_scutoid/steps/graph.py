@@ -79,7 +79,7 @@ def merge_costs(wall: NDArray[np.float64], beta: float) -> NDArray[np.float64]:
     ----------
     .. [1] A. Wolny et al. (2020), eLife 9:e57613; after B. Andres et al. (2012), ECCV.
     """
-    p = (1 - 2 * _SUREST) * wall + _SUREST
+    p = (1 - 2 * _SUREST) * np.clip(wall, 0.0, 1.0) + _SUREST  # splines overshoot a little
     costs: NDArray[np.float64] = np.log((1 - p) / p) + np.log((1 - beta) / beta)
     return costs
 

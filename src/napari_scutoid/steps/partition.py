@@ -48,7 +48,7 @@ def partition(
     Yields
     ------
     Progress
-        Of shape, once per region looked at.
+        Of shape, once per contact and region looked at.
 
     Returns
     -------
@@ -62,13 +62,13 @@ def partition(
     graph = region_graph(labels, boundary)
     if settings.method != "shape":
         return partitioned(graph, settings.method, settings.beta)[labels]
-    labels = merge_weakly_divided(labels, graph, settings, regions.unit)[labels]
+    labels = (yield from merge_weakly_divided(labels, graph, settings, regions.unit))[labels]
     return (yield from divided(labels, regions.height, settings, regions.unit, backend))
 
 
 def merge_weakly_divided(
     labels: NDArray[np.uint32], graph: RegionGraph, settings: Partition, unit: tuple[float, float, float]
-) -> NDArray[np.uint32]:
+) -> Steps[NDArray[np.uint32]]:
     """Return the new id of each region once those that are one cell by wall and shape are merged.
 
     Contacts are visited from the weakest wall up. Two regions merge where the wall between them is weak and the whole
@@ -85,6 +85,11 @@ def merge_weakly_divided(
     unit : tuple of 3 floats
         Voxel edges in equivalent voxels.
 
+    Yields
+    ------
+    Progress
+        Once per contact with a weak wall.
+
     Returns
     -------
     ndarray of uint32, shape (n_nodes,)
@@ -95,10 +100,14 @@ def merge_weakly_divided(
         return of
     prior = size_prior(label_sizes(labels)[1:])
     points = _sampler(labels, unit)
-    parts = {int(i): points(int(i)) for i in np.unique(graph.pairs[weak])}
-    for edge in weak[np.argsort(graph.wall[weak], kind="stable")]:
+    parts = {}
+    for i in np.unique(graph.pairs[weak]):
+        yield Progress(_MERGING, 0, weak.size)
+        parts[int(i)] = points(int(i))
+    for number, edge in enumerate(weak[np.argsort(graph.wall[weak], kind="stable")], start=1):
+        yield Progress(_MERGING, number, weak.size)
         a, b = sorted(int(of[i]) for i in graph.pairs[edge])
-        if a == b or _gain_of_division(parts[a], parts[b], prior) >= settings.split_gain:
+        if a == b or _gain_of_division(parts[a], parts[b], prior, unit) >= settings.split_gain:
             continue
         parts[a] = _joined(parts[a], parts.pop(b))
         of[of == b] = a
@@ -149,13 +158,14 @@ def divided(
         if box is None or sizes[number] < _SHARE_OF_CELL * prior.volume:
             continue
         inside = labels[box] == number
-        places = np.argwhere(inside)
-        points = places * np.asarray(unit)
-        parts = parts_of(_sample(points), float(sizes[number]), prior, settings.split_gain)
+        parts = parts_of(_sampled(inside, unit), float(sizes[number]), prior, settings.split_gain, unit)
         if parts is None:
             continue
         part = np.zeros(inside.shape, np.uint32)
-        part[tuple(places.T)] = nearest_part(points, parts) + 1
+        for z, plane in enumerate(inside):  # places of a whole region would take many times its memory
+            places = np.argwhere(plane)
+            points = np.insert(places, 0, z, axis=1) * np.asarray(unit)
+            part[z][tuple(places.T)] = nearest_part(points, parts) + 1
         part = _connected(part, np.ascontiguousarray(height[box]), inside, backend)
         new = np.concatenate([[0, number], highest + np.arange(1, len(parts))]).astype(np.uint32)
         highest += len(parts) - 1
@@ -180,7 +190,8 @@ def _connected(
         largest[own[np.argmax(sizes[own])]] = True
     if largest[1:].all():
         return part
-    return flood(height, np.where(largest[pieces], part, np.uint32(0)), inside, backend)
+    grown = flood(height, np.where(largest[pieces], part, np.uint32(0)), inside, backend)
+    return np.where(grown > 0, grown, part)  # what no part reaches was no part of the region's largest piece before
 
 
 def _sampler(labels: NDArray[np.uint32], unit: tuple[float, float, float]) -> Callable[[int], tuple[Points, float]]:
@@ -191,13 +202,20 @@ def _sampler(labels: NDArray[np.uint32], unit: tuple[float, float, float]) -> Ca
 
     def points(number: int) -> tuple[Points, float]:
         box = boxes[number - 1]
-        places = np.argwhere(labels[box] == number)
-        return _sample((places + [side.start for side in box]) * np.asarray(unit)), float(len(places))
+        inside = labels[box] == number
+        corner = np.multiply([side.start for side in box], unit)
+        return _sampled(inside, unit) + corner, float(np.count_nonzero(inside))
 
     return points
 
 
-def _sample(points: Points) -> Points:
+def _sampled(inside: NDArray[np.bool_], unit: tuple[float, float, float]) -> Points:
+    places = _sample(np.flatnonzero(inside))
+    points: Points = np.stack(np.unravel_index(places, inside.shape), axis=1) * np.asarray(unit)
+    return points
+
+
+def _sample(points: NDArray[Any]) -> NDArray[Any]:
     if len(points) <= SAMPLE:
         return points
     return points[np.random.default_rng(0).choice(len(points), SAMPLE, replace=False)]
@@ -212,7 +230,12 @@ def _joined(first: tuple[Points, float], second: tuple[Points, float]) -> tuple[
     return _sample(np.concatenate([a[kept[0]], b[kept[1]]])), n_a + n_b
 
 
-def _gain_of_division(first: tuple[Points, float], second: tuple[Points, float], prior: SizePrior) -> float:
+def _gain_of_division(
+    first: tuple[Points, float],
+    second: tuple[Points, float],
+    prior: SizePrior,
+    unit: tuple[float, float, float],
+) -> float:
     whole, n = _joined(first, second)
-    apart = sum(size * (emptiness(points, size) + prior.cost(size)) for points, size in (first, second))
-    return emptiness(whole, n) + prior.cost(n) - apart / n
+    apart = sum(size * (emptiness(points, size, unit) + prior.cost(size)) for points, size in (first, second))
+    return emptiness(whole, n, unit) + prior.cost(n) - apart / n

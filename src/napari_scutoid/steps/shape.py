@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Points: TypeAlias = "NDArray[np.float64]"
@@ -22,7 +24,7 @@ MOST_PARTS = 8
 SAMPLE = 800
 """Points that stand for a region: enough for ten numbers a part, and as fast for a large region as for a small one."""
 
-_VOXEL_COVARIANCE = np.eye(3) / 12  # of a unit cube: voxels are no points
+_CUBE = (1.0, 1.0, 1.0)
 _BALL = math.log(4 / 3 * math.pi * 5**1.5)  # volume of an ellipsoid whose covariance has determinant 1, as logarithm
 _FEWEST = 8
 _STARTS = 2
@@ -73,7 +75,7 @@ _HEAVIEST = 0.2
 _FEWEST_SIZES = 8  # fewer may all be two cells each, and look alike
 
 
-def emptiness(points: Points, voxels: float) -> float:
+def emptiness(points: Points, voxels: float, unit: Sequence[float] = _CUBE) -> float:
     """Return how little of the ellipsoid with its moments a region fills: minus the logarithm of the filled share.
 
     0 for an ellipsoid and 0.12 for a box of any proportions, 0.2 more for two equal balls that touch.
@@ -84,12 +86,16 @@ def emptiness(points: Points, voxels: float) -> float:
         A sample of the region, in equivalent voxels.
     voxels : float
         Volume of the region.
+    unit : sequence of 3 floats
+        Voxel edges in equivalent voxels.
     """
-    sums = _monomials(points - points.mean(axis=0)).sum(axis=0, keepdims=True)
+    sums = _monomials(points - points.mean(axis=0), unit).sum(axis=0, keepdims=True)
     return float(_emptiness(sums, np.array([voxels]))[0])
 
 
-def parts_of(points: Points, voxels: float, prior: SizePrior, split_gain: float) -> list[Gaussian] | None:
+def parts_of(
+    points: Points, voxels: float, prior: SizePrior, split_gain: float, unit: Sequence[float] = _CUBE
+) -> list[Gaussian] | None:
     """Return the parts of a region that is better seen as several cells than as one.
 
     A region's cost per voxel is its `emptiness` and that of its size; several parts cost their mean by volume, and
@@ -106,6 +112,8 @@ def parts_of(points: Points, voxels: float, prior: SizePrior, split_gain: float)
         Of the sizes of cells.
     split_gain : float
         In nat.
+    unit : sequence of 3 floats
+        Voxel edges in equivalent voxels.
 
     Returns
     -------
@@ -118,7 +126,7 @@ def parts_of(points: Points, voxels: float, prior: SizePrior, split_gain: float)
            Comput. Stat. Data Anal. 14, 315-332.
     """
     centre = points.mean(axis=0)
-    moments = _monomials(points - centre)  # centred, or the squares of far coordinates would drown the covariance
+    moments = _monomials(points - centre, unit)  # centred, or the squares of far coordinates would drown the covariance
     share = voxels / len(points)
     best_cost, best = _cost(moments.sum(axis=0, keepdims=True), share, prior), None
     if best_cost <= split_gain or len(points) < 2 * _FEWEST:
@@ -201,9 +209,11 @@ _FIRST, _SECOND = np.triu_indices(3)
 _OCCURRENCES = np.where(_FIRST == _SECOND, 1.0, 2.0)  # of a product in the quadratic form: mixed ones have two corners
 
 
-def _monomials(points: Points) -> NDArray[np.float64]:
-    """Return 1, z, y, x, zz, zy, zx, yy, yx, xx of each point, shape (n, 10)."""
-    return np.concatenate([np.ones((len(points), 1)), points, points[:, _FIRST] * points[:, _SECOND]], axis=1)
+def _monomials(points: Points, unit: Sequence[float]) -> NDArray[np.float64]:
+    """Return the means of 1, z, y, x, zz, zy, zx, yy, yx, xx over the voxel around each point, shape (n, 10)."""
+    products = points[:, _FIRST] * points[:, _SECOND]
+    products[:, _FIRST == _SECOND] += np.square(unit) / 12
+    return np.concatenate([np.ones((len(points), 1)), points, products], axis=1)
 
 
 def _sums(moments: NDArray[np.float64], part: NDArray[np.intp], count: int) -> NDArray[np.float64]:
@@ -218,7 +228,7 @@ def _centres(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     means = averages[:, :3]
     covariances = np.empty((len(sums), 3, 3))
     covariances[:, _FIRST, _SECOND] = covariances[:, _SECOND, _FIRST] = averages[:, 3:]
-    return means, covariances - means[:, :, None] * means[:, None, :] + _VOXEL_COVARIANCE
+    return means, covariances - means[:, :, None] * means[:, None, :]
 
 
 def _likelihoods(moments: NDArray[np.float64], sums: NDArray[np.float64], *, is_round: bool) -> NDArray[np.float64]:

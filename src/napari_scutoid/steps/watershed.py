@@ -61,8 +61,8 @@ class Regions:
 
     @property
     def cell_volume(self) -> float:
-        """Of a ball with the typical diameter, in voxels."""
-        return math.pi / 6 * self.diameter**3
+        """Of a typical cell, in voxels; see `ball_volume`."""
+        return ball_volume(self.diameter, self.labels.shape, self.unit)
 
 
 def bounded_regions(
@@ -194,7 +194,8 @@ def closed_tissue(
     _, distance = _overlooking_specks(
         open_space, wall_distance(open_space, unit), settings.smallest_wall, diameter, unit
     )
-    starts = _placed(distance, settings, diameter, unit)
+    # Every space of its own, however thin: one without a seed would be flooded, through its wall, by the cell beside.
+    starts = _placed(distance, settings, diameter, unit, nearest=0.0)
     spaces = flood(height_map(boundary, distance), starts, np.ones(mask.shape, np.bool_), settings.backend)
     sizes, tissue = label_sizes(spaces), np.zeros(int(spaces.max()) + 1, np.int64)
     for plane, within_plane in zip(spaces, mask, strict=True):
@@ -230,6 +231,21 @@ def typical_diameter(distance: NDArray[np.float32]) -> float:
     return min(8.0 * mean, float(np.cbrt(distance.size)))
 
 
+def ball_volume(diameter: float, shape: Sequence[int], unit: Sequence[float]) -> float:
+    """Return the voxels of a ball as far as a stack can hold it: one slice holds but a slice of a cell.
+
+    Parameters
+    ----------
+    diameter : float
+        In equivalent voxels.
+    shape : sequence of 3 ints
+        Of the stack.
+    unit : sequence of 3 floats
+        Voxel edges in equivalent voxels.
+    """
+    return math.pi / 6 * math.prod(min(diameter, n * edge) for n, edge in zip(shape, unit, strict=True))
+
+
 def _overlooking_specks(
     interior: NDArray[np.bool_],
     distance: NDArray[np.float32],
@@ -238,17 +254,21 @@ def _overlooking_specks(
     unit: tuple[float, float, float],
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return interior and distance without pieces of wall smaller than a share of the typical cell."""
-    without = without_specks(interior, round(smallest_wall * math.pi / 6 * diameter**3))
+    without = without_specks(interior, round(smallest_wall * ball_volume(diameter, interior.shape, unit)))
     return (interior, distance) if without is interior else (without, wall_distance(without, unit))
 
 
 def _placed(
-    distance: NDArray[np.float32], settings: Watershed, diameter: float, unit: tuple[float, float, float]
+    distance: NDArray[np.float32],
+    settings: Watershed,
+    diameter: float,
+    unit: tuple[float, float, float],
+    nearest: float | None = None,
 ) -> NDArray[np.uint32]:
     return place_seeds(
         distance,
         sigma=settings.seed_sigma * diameter,
-        smallest_distance=settings.seed_distance * diameter,
+        smallest_distance=settings.seed_distance * diameter if nearest is None else nearest,
         prominence=settings.seed_prominence if settings.seeds == "prominent" else 0.0,
         height=settings.seed_height * diameter if settings.seeds == "h-maxima" else 0.0,
         unit=unit,
