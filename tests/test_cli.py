@@ -247,7 +247,7 @@ def test_segment_writes_labels_and_warns(
         "A typical cell is 15.0 voxels across on that grid, by its walls.",
         "2 cells, 2 of them cut by the stack's border.",
         "Warning: the voxel size is unknown",
-        f"2 cells in {tmp_path / 'out.h5'}",
+        f"Written: {tmp_path / 'out.h5'}",
     ]
     volume, recipe, model = runs[0]
     np.testing.assert_array_equal(volume.data[...], STACK)

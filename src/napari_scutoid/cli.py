@@ -159,7 +159,7 @@ def segment(
     for warning in result.warnings:
         _tell(f"Warning: {warning}")
     save_result(output, result.labels, result.probabilities if save_probabilities else {}, result.provenance)
-    _tell(f"{_count(result.labels)} cells in {output}")
+    _tell(f"Written: {output}")
     if cells is not None:
         _save_cells(cells, result.labels)
         _tell(f"Table of cells in {cells}")

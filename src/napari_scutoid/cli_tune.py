@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from napari_scutoid.tune import Case, Trial, Tuning
     from napari_scutoid.volume import Labels, Volume, VoxelSize
 
-NEEDED = ("foreground", "boundary")
-SEEDS = "seeds"
 PARTS = ("watershed", "partition", "cleanup")
 """What of a recipe makes cells from probabilities."""
 
@@ -96,6 +94,7 @@ def read_case(file: Path, truth: Labels, base: Recipe) -> tuple[Case, list[str]]
     import math
 
     from napari_scutoid.io.open import inspect, open_volume
+    from napari_scutoid.pipeline import NEEDED, SEEDS
     from napari_scutoid.steps.rescale import labels_to_shape
     from napari_scutoid.tune import Case
 
