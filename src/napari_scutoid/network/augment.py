@@ -184,9 +184,8 @@ def moved_patch(
 
 def _in_plane_voxels(spacing: Sequence[float]) -> NDArray[np.float64]:
     """Return voxel edges in voxels of the plane."""
-    edges = np.asarray(spacing, float)
-    unit: NDArray[np.float64] = edges / math.sqrt(edges[1] * edges[2])
-    return unit
+    z, y, x = spacing
+    return np.array([z, y, x], np.float64) / math.sqrt(y * x)
 
 
 def _knot_steps(spacing: Sequence[float], step: float) -> list[float]:
@@ -218,9 +217,11 @@ def _coordinates(
     places: NDArray[np.float32] = z[:, :, None, None] + y[:, None, :, None] + x[:, None, None, :]
     if motion.bend is not None:
         steps = _knot_steps(spacing, motion.bend_step)
-        along = [_spline(n, step, g) for n, step, g in zip(patch, steps, motion.bend.shape[1:], strict=True)]
+        z, y, x = (_spline(n, step, g) for n, step, g in zip(patch, steps, motion.bend.shape[1:], strict=True))
+        # Not a matrix product: so small a one loses a hundredfold when its threads wait for a busy core.
         bend = (motion.bend / edges[:, None, None, None]).astype(np.float32)
-        places += np.einsum("zi,yj,xk,aijk->azyx", *along, bend, optimize=True)
+        bend = np.einsum("yj,aijx->aiyx", y, np.einsum("xk,aijk->aijx", x, bend))
+        places += np.einsum("zi,aiyx->azyx", z, bend)
     return places
 
 
@@ -258,7 +259,7 @@ def _sampled(stack: TrainingStack, places: NDArray[np.float32]) -> tuple[NDArray
     box = tuple(map(slice, low, np.ceil(places.max(axis=(1, 2, 3))).astype(np.intp) + 1))
     corner = low.reshape(3, 1, 1, 1).astype(np.float32)
     image = _interpolated(stack.image[box], places - corner) * inside
-    z, y, x = (voxels - corner).astype(np.intp)
+    z, y, x = (voxels - corner).astype(np.int32)
     labels = stack.labels[box]
     _, height, width = labels.shape
     flat = (z * height + y) * width + x
