@@ -1,0 +1,137 @@
+"""``scutoid models``: the models that are there, what each is for, and the way in and out.
+
+Importing this module loads nothing heavy, as `cli` says of itself.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_scutoid.errors import ScutoidError
+
+if TYPE_CHECKING:
+    from napari_scutoid.network.config import ModelConfig
+
+app = typer.Typer(
+    help="List, show, import and export models. docs/models.md explains them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Model = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, or its folder.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the models that `segment --model` and `train --init` know by name."""
+    from napari_scutoid.network.checkpoint import list_models, read_config
+
+    rows: list[dict[str, Any]] = []
+    for name, folder in list_models().items():
+        try:
+            config = read_config(folder)
+        except ScutoidError as error:  # one damaged folder must not hide the others
+            rows.append({"name": name, "folder": str(folder), "problem": error.why})
+        else:
+            rows.append({"name": name, "folder": str(folder), "problem": None, **_main_facts(config)})
+    print(json.dumps({"models": rows}) if as_json else "\n".join(_lines(rows)))
+
+
+@app.command()
+def show(model: Model, as_json: AsJson = False) -> None:
+    """Show a model's card: what it was trained for, its scores and its licence."""
+    from napari_scutoid.network.checkpoint import find_model, read_config
+
+    folder = find_model(model)
+    config = read_config(folder)
+    if as_json:
+        print(json.dumps({"folder": str(folder), "config": config.model_dump(mode="json")}))
+    else:
+        print("\n".join(f"{what + ':':<21} {value}" for what, value in card(folder, config).items()))
+
+
+def card(folder: Path, config: "ModelConfig") -> dict[str, str]:
+    """Return what a model says about itself, in words, as heading -> text."""
+    return {
+        "name": config.name,
+        "folder": str(folder),
+        "description": config.description or "none",
+        "input": ", ".join(config.inputs),
+        "outputs": ", ".join(f"{output.name} ({output.activation})" for output in config.outputs),
+        "cell size": cell_size(config),
+        "z step over xy step": "{:g} to {:g}".format(*config.anisotropy_range),
+        "intensities": _intensities(config),
+        "network": _network(config),
+        "trained on": config.training_data or "not stated",
+        "scores": _facts(config.scores) or "none",
+        "tuned settings": _facts(config.recipe) or "none",
+        "licence": config.licence or "not stated",
+        "weights, SHA-256": config.weights_sha256,
+    }
+
+
+def cell_size(config: "ModelConfig") -> str:
+    """Return in words how large the cells of a stack should be, or are made."""
+    rescale = config.recipe.get("rescale", {})
+    if rescale.get("mode") == "none":
+        return "unknown; stacks are taken as they are"
+    if rescale.get("mode") == "voxel_size":
+        return "voxels of {:g} x {:g} x {:g} µm (z, y, x); stacks are resampled to it".format(*rescale["voxel_size_um"])
+    return "{:g} voxels ({:g} to {:g})".format(config.cell_diameter, *config.cell_diameter_range)
+
+
+def _main_facts(config: "ModelConfig") -> dict[str, Any]:
+    return {
+        "outputs": [output.name for output in config.outputs],
+        "cell_diameter": config.cell_diameter,
+        "cell_diameter_range": list(config.cell_diameter_range),
+        "cell_size": cell_size(config),
+        "description": config.description,
+    }
+
+
+def _lines(rows: list[dict[str, Any]]) -> list[str]:
+    table = [("model", "outputs", "cells", "folder")]
+    for row in rows:
+        if row["problem"] is None:
+            table.append((row["name"], ", ".join(row["outputs"]), row["cell_size"], row["folder"]))
+        else:
+            table.append((row["name"], "damaged", row["problem"], row["folder"]))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+
+
+def _intensities(config: "ModelConfig") -> str:
+    normalise = config.normalise
+    method = {
+        "zscore": "mean 0, standard deviation 1",
+        "minmax": "darkest voxel 0, brightest 1",
+        "percentile": f"{normalise.low_percentile:g} % of the voxels below 0, {normalise.high_percentile:g} % below 1",
+    }[normalise.method]
+    first = {"none": "", "sqrt": "square root, then ", "log": "logarithm, then "}[normalise.stabilise]
+    return f"{first}{method}"
+
+
+def _network(config: "ModelConfig") -> str:
+    architecture = config.architecture
+    widths = ", ".join(str(second) for _, second in architecture.plan)
+    norm = {"none": "no norm", "batch": "batch norm", "group": "group norm"}[architecture.norm]
+    return f"{architecture.name}, {len(architecture.plan)} levels of {widths} channels, {norm}"
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    return ", ".join(_flat(facts))
+
+
+def _flat(facts: dict[str, Any]) -> list[str]:
+    """Return nested settings or scores as `a.b 1`, `a.c 2`."""
+    words = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            words += [f"{name}.{word}" for word in _flat(value)]
+        else:
+            words.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
+    return words
