@@ -1,8 +1,6 @@
-"""Training: hand-computed losses, honest patches, and a loss that falls."""
+"""Training: honest patches, and a loss that falls."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
@@ -11,35 +9,10 @@ from skimage.segmentation import find_boundaries
 
 from napari_scutoid.network.config import Architecture
 from napari_scutoid.network.dataset import Example, draw_patch
-from napari_scutoid.network.losses import bce_dice, soft_dice
 from napari_scutoid.network.train import Schedule, learning_rate_factor, train
 from napari_scutoid.network.unet import build
 from napari_scutoid.progress import drain
 from napari_scutoid.synth.tissue import synthesise
-
-
-def test_soft_dice_by_hand():
-    probabilities = torch.tensor([1.0, 0.5, 0.0, 0.0]).reshape(1, 1, 1, 1, 4)
-    target = torch.tensor([1.0, 1.0, 1.0, 0.0]).reshape(1, 1, 1, 1, 4)
-    # overlap 1.5, sums 1.5 and 3, plus one on both sides of the fraction
-    assert soft_dice(probabilities, target).item() == pytest.approx((2 * 1.5 + 1) / (1.5 + 3 + 1))
-
-
-def test_dice_of_two_empty_masks_is_one():
-    nothing = torch.zeros(1, 2, 2, 2, 2)
-    assert soft_dice(nothing, nothing).tolist() == [1.0, 1.0]
-
-
-def test_bce_dice_by_hand():
-    logits = torch.zeros(1, 1, 1, 1, 2)
-    target = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 1, 2)
-    # sigmoid(0) = 1/2 everywhere: cross-entropy ln 2, Dice (2 * 0.5 + 1) / (1 + 1 + 1)
-    assert bce_dice(logits, target).item() == pytest.approx(math.log(2) + 1 - 2 / 3)
-
-
-def test_bce_dice_of_a_sure_and_right_answer_is_zero():
-    target = (torch.arange(16).reshape(1, 2, 2, 2, 2) % 2).float()
-    assert bce_dice(200 * target - 100, target).item() == pytest.approx(0, abs=1e-6)
 
 
 def _two_cells():

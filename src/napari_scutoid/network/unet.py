@@ -162,6 +162,7 @@ def activate(logits: Tensor, outputs: Sequence[Output]) -> Tensor:
     exclusive = [index for index, output in enumerate(outputs) if output.activation == "softmax"]
     probabilities = torch.sigmoid(logits)
     if exclusive:
+        probabilities = probabilities.clone()  # what sigmoid returned is needed unchanged for its gradient
         probabilities[:, exclusive] = torch.softmax(logits[:, exclusive], dim=1)
     return probabilities
 
