@@ -185,7 +185,8 @@ def moved_patch(
 def _in_plane_voxels(spacing: Sequence[float]) -> NDArray[np.float64]:
     """Return voxel edges in voxels of the plane."""
     z, y, x = spacing
-    return np.array([z, y, x], np.float64) / math.sqrt(y * x)
+    edges: NDArray[np.float64] = np.array([z, y, x]) / math.sqrt(y * x)
+    return edges
 
 
 def _knot_steps(spacing: Sequence[float], step: float) -> list[float]:
