@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_scutoid import __version__
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.io.guess import is_laboratory_name, last_name
+from napari_scutoid.io.guess import last_name, of_kind
 from napari_scutoid.io.narrow import label_type, smallest_type, survey
 from napari_scutoid.io.open import inspect, open_volume
 from napari_scutoid.io.output import Output, as_probabilities
@@ -190,8 +190,7 @@ _INDEFINITE: dict[Kind, str] = {"image": "an image", "labels": "labels", "mask":
 
 def _only(source: str | Path, infos: Sequence[DatasetInfo], kind: Kind) -> DatasetInfo | None:
     """Return the one data set of a kind, or None; the laboratory's names win."""
-    found = [info for info in infos if info.guess == kind]
-    found = [info for info in found if is_laboratory_name(info.path)] or found
+    found = of_kind(infos, kind)
     if len(found) > 1:
         listed = "; ".join(f"`{info.path}` {info.shape}" for info in found)
         raise ScutoidError(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
-    from napari_scutoid.io.format import Kind, StoredArray
+    from napari_scutoid.io.format import DatasetInfo, Kind, StoredArray
     from napari_scutoid.volume import ArrayLike
 
 LABORATORY_NAMES: Mapping[str, Kind] = {
@@ -96,6 +96,12 @@ def guess(array: StoredArray, opened: Callable[[], ArrayLike]) -> tuple[Kind, st
 def is_laboratory_name(path: str) -> bool:
     """Whether a data set carries one of the laboratory's own names."""
     return last_name(path) in LABORATORY_NAMES
+
+
+def of_kind(infos: Iterable[DatasetInfo], kind: Kind) -> list[DatasetInfo]:
+    """Return the data sets that look like a kind: only those with the laboratory's own names where there are any."""
+    found = [info for info in infos if info.guess == kind]
+    return [info for info in found if is_laboratory_name(info.path)] or found
 
 
 def last_name(path: str) -> str:

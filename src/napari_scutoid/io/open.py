@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.format import READABLE_KINDS, DatasetInfo, FileInfo, Format, Kind, Listing, StoredArray
-from napari_scutoid.io.guess import guess, is_laboratory_name
+from napari_scutoid.io.guess import guess, of_kind
 from napari_scutoid.io.hdf5 import HDF5
 from napari_scutoid.io.lazy import LazyArray, check_claim, check_memory
 from napari_scutoid.io.mat import Mat5, Mat73
@@ -195,8 +195,7 @@ def _choose(file: Path, dataset: str | None, kind: Kind) -> tuple[Format, Stored
     if dataset is not None:
         return file_format, _named(file, listing, dataset)
     infos = [_info(file_format, file, array) for array in listing.arrays]
-    found = [info for info in infos if info.guess == kind]
-    found = [info for info in found if is_laboratory_name(info.path)] or found
+    found = of_kind(infos, kind)
     if len(found) != 1:
         what = {"image": "an image", "labels": "labels"}.get(kind, kind)
         why = f"{len(found)} data sets look like {what}" if found else f"no data set looks like {what}"
