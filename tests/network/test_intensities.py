@@ -107,7 +107,7 @@ def test_cutout_hides_one_box_within_its_bound():
     for changed, word in changes("cutout", cutout_share=0.5):
         where = np.nonzero(changed != image())
         lengths = [int(np.ptp(index)) + 1 for index in where]
-        assert word == "cut-out " + "×".join(map(str, lengths))
+        assert word == "cut-out " + "x".join(map(str, lengths))
         assert len(where[0]) == np.prod(lengths)
         assert all(length <= n / 2 for length, n in zip(lengths, image().shape, strict=True))
         np.testing.assert_allclose(changed[where], image().mean(), rtol=1e-5)

@@ -72,7 +72,7 @@ def changed_intensities(
         if min(largest) > 0:
             lengths = [int(rng.integers(1, n + 1)) for n in largest]
             image = _with_a_box_hidden(image, lengths, rng)
-            words.append(f"cut-out {'×'.join(map(str, lengths))}")
+            words.append(f"cut-out {'x'.join(map(str, lengths))}")
     return image, words
 
 
