@@ -200,8 +200,7 @@ def _drawn_bend(
     steps = _knot_steps(spacing, settings.elastic_grid)
     knots = [math.floor((n - 1) / step) + 4 for n, step in zip(patch, steps, strict=True)]
     # A cubic B-spline's square has the mean 151/315: along three axes, that is how much variance it leaves.
-    sigma = settings.elastic_voxels * (315 / 151) ** 1.5
-    return sigma * rng.standard_normal((3, *knots))
+    return rng.normal(0, settings.elastic_voxels * math.sqrt(315 / 151) ** 3, (3, *knots))
 
 
 def _coordinates(

@@ -97,7 +97,8 @@ def with_gamma(image: NDArray[np.float32], power: float) -> NDArray[np.float32]:
     if power == 1 or low == high:
         return image
     share = (image - low) / (high - low)
-    return low + (high - low) * share ** np.float32(power)
+    changed: NDArray[np.float32] = low + (high - low) * share ** np.float32(power)
+    return changed
 
 
 def _blurred(image: NDArray[np.float32], sigmas: Sequence[float]) -> NDArray[np.float32]:
