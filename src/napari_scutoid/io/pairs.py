@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -267,8 +267,8 @@ def _pair(image: _File, labels: _File) -> Pair:
     one = _only(image.path, image.images, "an image", IMAGE_OPTION)
     other = _only(labels.path, labels.labels, "labels", LABELS_OPTION)
     pair = Pair(image.key, image.path, one.path, labels.path, other.path)
-    if _grid(one) != _grid(other):
-        raise _other_shape(pair, _grid(one), _grid(other))
+    if not _may_fit(one, other):
+        raise _other_shape(pair, one.shape, other.shape)
     return pair
 
 
@@ -283,9 +283,12 @@ def _only(file: Path, found: Sequence[DatasetInfo], what: str, option: str) -> D
     return found[0]
 
 
-def _grid(info: DatasetInfo) -> tuple[int, ...]:
-    lengths = dict(zip(info.axes, info.shape, strict=True))
-    return tuple(lengths.get(axis, 1) for axis in "ZYX")
+def _may_fit(image: DatasetInfo, labels: DatasetInfo) -> bool:
+    """Whether the headers allow one grid; where they name the axes differently, the user may still name them anew."""
+    if image.axes == labels.axes:
+        sides = (labels.axes.index(axis) for axis in "ZYX" if axis in labels.axes)
+        return all(image.shape[side] == labels.shape[side] for side in sides)
+    return Counter(side for side in labels.shape if side > 1) <= Counter(image.shape)
 
 
 def _other_shape(pair: Pair, image: tuple[int, ...], labels: tuple[int, ...]) -> ScutoidError:
