@@ -8,34 +8,46 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_scutoid.synth.camera import render
 from napari_scutoid.synth.geometry import KINDS, Geometry
-from napari_scutoid.synth.optics import Optics, render
+from napari_scutoid.synth.optics import Optics
 from napari_scutoid.synth.tissue import CELL_DIAMETER_UM, synthesise
 
 PLAIN = Optics(
     thickness=0.5,
     face_spread=0.0,
     missing=0.0,
+    facing=1.0,
     patchiness=0.0,
     apical=4.0,
     basal=1.0,
     lumen_fill=0.0,
     cytoplasm=0.0,
     cell_spread=0.0,
+    texture=0.0,
     background=0.0,
     nuclei=1.0,
+    nucleus_size=0.5,
+    bleed_through=0.0,
     puncta=0.0,
     debris=0,
     blur=0.3,
     axial=1.0,
+    halo=0.0,
+    scatter=0.0,
     attenuation=1.0,
     unevenness=0.0,
     photons=1e4,
     read_noise=0.0,
     stripes=0.0,
+    crosstalk=0.0,
+    coarse_z=1.0,
+    coarse_xy=1.0,
+    spline=1,
     regrid=0.0,
     gamma=1.0,
     saturation=0.0,
+    exposure=1.0,
     full_scale=4095,
 )
 
@@ -105,7 +117,9 @@ def test_walls_are_bright_and_the_apical_side_brightest():
 
 @pytest.mark.parametrize(("scale", "dtype"), [(255, np.uint8), (4095, np.uint16), (65535, np.uint16)])
 def test_the_camera_fills_its_range(scale, dtype):
-    tissue = synthesise("packed", (12, 24, 24), 1, cell_diameter=8, optics={"full_scale": scale, "saturation": 0.0})
+    tissue = synthesise(
+        "packed", (12, 24, 24), 1, cell_diameter=8, optics={"full_scale": scale, "saturation": 0.0, "exposure": 1.0}
+    )
     image = np.asarray(tissue.image.data)
     assert image.dtype == dtype
     assert image.max() == scale

@@ -1,4 +1,4 @@
-"""From labels to an image: membrane staining, the microscope's blur, and the camera.
+"""How a tissue is stained and imaged: one draw of everything that real microscopes vary.
 
 Every quantity is drawn once per stack from the ranges in `Optics.random`, wide on purpose: a network that has seen
 each of these effects in excess is not surprised by a real microscope (domain randomisation, Tobin et al. 2017).
@@ -6,16 +6,43 @@ each of these effects in excess is not surprised by a real microscope (domain ra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from scipy import ndimage
+from napari_scutoid.synth.fields import log_uniform, sometimes
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Collection, Mapping
 
-    from napari_scutoid.synth.geometry import Geometry
+    import numpy as np
+
+OPTICS_FACTORS: Mapping[str, Mapping[str, Any]] = {
+    "thickness": {"thickness": 0.5},
+    "face_brightness": {"face_spread": 0.0, "patchiness": 0.0, "facing": 1.0},
+    "missing_faces": {"missing": 0.0},
+    "apical": {"apical": 1.0, "lumen_fill": 0.0},
+    "basal": {"basal": 1.0},
+    "cytoplasm": {"cytoplasm": 0.0, "cell_spread": 0.0},
+    "nuclei": {"nuclei": 1.0},
+    "background": {"background": 0.0},
+    "puncta": {"puncta": 0.0},
+    "debris": {"debris": 0},
+    "bleed_through": {"bleed_through": 0.0, "crosstalk": 0.0},
+    "blur": {"blur": 0.3, "axial": 1.0, "halo": 0.0},
+    "scatter": {"scatter": 0.0},
+    "attenuation": {"attenuation": 1.0},
+    "unevenness": {"unevenness": 0.0},
+    "noise": {"photons": 1e5, "read_noise": 0.0},
+    "stripes": {"stripes": 0.0},
+    "interpolation": {"coarse_z": 1.0, "coarse_xy": 1.0, "regrid": 0.0},
+    "gamma": {"gamma": 1.0},
+    "clipping": {"saturation": 0.0},
+    "bit_depth": {"exposure": 1.0, "full_scale": 65535},
+}
+"""What of `Optics` is held still when a factor of this name is switched off."""
+
+MOST_NOISE = 0.45
+"""Largest noise of a typical membrane voxel, as a share of its brightness: what a person can still outline in 3D."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +57,8 @@ class Optics:
         Standard deviation of the logarithm of a face's brightness, drawn per pair of neighbours.
     missing : float
         Share of the faces between cells that are hardly stained.
+    facing : float
+        Brightness of faces that lie in the image plane; polarised light excites those less or more.
     patchiness : float
         Relative strength of slow brightness changes along the membranes.
     apical, basal : float
@@ -40,8 +69,14 @@ class Optics:
         Brightness inside cells, and outside the tissue.
     cell_spread : float
         Standard deviation of the logarithm of a cell's brightness inside.
+    texture : float
+        Relative strength of the grain inside cells.
     nuclei : float
-        Brightness of nuclei, as a factor of the cytoplasm's (below 1: dark).
+        Brightness of nuclei or, where large, of vacuoles, as a factor of the cytoplasm's (below 1: dark).
+    nucleus_size : float
+        Radius of a nucleus or vacuole over that of the ball which just fits the cell.
+    bleed_through : float
+        Brightness that a nuclear channel leaves in this one.
     puncta : float
         Bright spots per cell.
     debris : int
@@ -50,6 +85,10 @@ class Optics:
         Lateral standard deviation of the point-spread function.
     axial : float
         The axial one over the lateral one.
+    halo : float
+        Share of the light that is out of focus, spread over a quarter of a cell.
+    scatter : float
+        By how much the blur has grown at the deepest slice, relative to ``blur``.
     attenuation : float
         Share of the light that is left at the deepest slice.
     unevenness : float
@@ -57,15 +96,24 @@ class Optics:
     photons : float
         Photons that a typical membrane voxel collects; fewer mean more shot noise.
     read_noise : float
-        Standard deviation of the camera's noise.
+        Standard deviation of the camera's noise. Both noises are those of the finished stack: what an interpolation
+        smooths away has been added before.
     stripes : float
         Relative brightness changes from slice to slice.
+    crosstalk : float
+        Share of a slice's light that shows in the next one.
+    coarse_z, coarse_xy : float
+        Voxels of the finished grid per voxel of the one the stack was taken on, before it was interpolated.
+    spline : int
+        Order of that interpolation: 1 linear, 3 cubic.
     regrid : float
-        Standard deviation of the smoothing by which the stack was resampled after it was taken; correlates the noise.
+        Standard deviation of a smoothing after the stack was taken; correlates the noise.
     gamma : float
         Exponent applied to the finished image.
     saturation : float
         Share of voxels that the detector clips.
+    exposure : float
+        Share of the grey values in use.
     full_scale : int
         Largest grey value: 255, 4095 or 65535.
     """
@@ -73,30 +121,48 @@ class Optics:
     thickness: float
     face_spread: float
     missing: float
+    facing: float
     patchiness: float
     apical: float
     basal: float
     lumen_fill: float
     cytoplasm: float
     cell_spread: float
+    texture: float
     background: float
     nuclei: float
+    nucleus_size: float
+    bleed_through: float
     puncta: float
     debris: int
     blur: float
     axial: float
+    halo: float
+    scatter: float
     attenuation: float
     unevenness: float
     photons: float
     read_noise: float
     stripes: float
+    crosstalk: float
+    coarse_z: float
+    coarse_xy: float
+    spline: int
     regrid: float
     gamma: float
     saturation: float
+    exposure: float
     full_scale: int
 
     @classmethod
-    def random(cls, rng: np.random.Generator, *, cell_diameter: float = 16.0) -> Optics:
+    def random(
+        cls,
+        rng: np.random.Generator,
+        *,
+        cell_diameter: float = 16.0,
+        z_step: float = 1.0,
+        without: Collection[str] = (),
+    ) -> Optics:
         """Draw one microscope and one staining.
 
         Parameters
@@ -105,179 +171,63 @@ class Optics:
             All randomness comes from here.
         cell_diameter : float
             In voxels; membranes and blur stay thin against the cells.
+        z_step : float
+            Length of a voxel along z over its length along x.
+        without : collection of str
+            Factors (see `OPTICS_FACTORS`) to hold still; all else stays as drawn.
         """
-
-        def log_uniform(low: float, high: float) -> float:
-            return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-        def sometimes(share: float, value: float, otherwise: float) -> float:
-            return value if rng.random() < share else otherwise
-
-        fine = cell_diameter / 16
+        width = cell_diameter * z_step ** (1 / 3)  # of a cell, in x voxels
+        fine = width / 16
         accumulates = rng.random() < 0.55
-        return cls(
-            thickness=sometimes(0.65, log_uniform(0.3, 0.9), log_uniform(0.9, 3.5)) * fine,
+        thickness = sometimes(rng, 0.6, log_uniform(rng, 0.3, 0.9), log_uniform(rng, 0.9, 1.9)) * fine
+        blur = log_uniform(rng, 0.2, 1.0) * fine
+        axial = min(log_uniform(rng, 1.0, 3.5), 0.14 * width / blur)
+        # Blur lowers a membrane's peak. Cells are told apart by what is left of it above noise and cytoplasm.
+        thickness = min(max(thickness, 0.21), 4.25)
+        peak = ((thickness**2 + 0.25) / (thickness**2 + blur**2 + 0.25)) ** 0.5
+        photons, read_noise = log_uniform(rng, 6, 2000), log_uniform(rng, 0.003, 0.3)
+        calm = min(1.0, MOST_NOISE * peak * min(1.0, fine) ** 0.5 / (1 / photons + read_noise**2) ** 0.5)
+        cytoplasm = sometimes(rng, 0.35, rng.uniform(0.0, 0.02), log_uniform(rng, 0.02, 0.45)) * peak
+        # What was taken far coarser than the grid can no longer show the cells.
+        cell_slices = width / z_step
+        drawn = cls(
+            thickness=thickness,
             face_spread=rng.uniform(0.1, 0.6),
-            missing=sometimes(0.6, rng.uniform(0, 0.08), 0.0),
+            missing=sometimes(rng, 0.5, rng.uniform(0, 0.12), 0.0),
+            facing=sometimes(rng, 0.5, 1.0, rng.uniform(0.4, 1.3)),
             patchiness=rng.uniform(0.0, 0.5),
-            apical=log_uniform(2, 20) if accumulates else log_uniform(0.5, 2),
-            basal=log_uniform(0.35, 1.6),
-            lumen_fill=log_uniform(0.5, 20) if accumulates else sometimes(0.5, 0.0, rng.uniform(0, 0.5)),
+            apical=log_uniform(rng, 2, 20) if accumulates else log_uniform(rng, 0.5, 2),
+            basal=log_uniform(rng, 0.25, 2.0),
+            lumen_fill=log_uniform(rng, 0.3, 12) if accumulates else sometimes(rng, 0.5, 0.0, rng.uniform(0, 0.5)),
             # As dark as the outside in a third of the stacks: there only the walls tell what is a cell.
-            cytoplasm=sometimes(0.35, 0.0, rng.uniform(0.0, 0.3)),
-            cell_spread=sometimes(0.4, 0.0, rng.uniform(0.1, 1.0)),
-            background=sometimes(0.7, rng.uniform(0.0, 0.06), rng.uniform(0.0, 0.25)),
-            nuclei=sometimes(0.6, 1.0, rng.uniform(0.2, 2.5)),
-            puncta=sometimes(0.5, 0.0, rng.uniform(0, 6)),
-            debris=int(sometimes(0.5, 0, float(rng.integers(1, 5)))),
-            blur=log_uniform(0.2, 1.0) * fine,
-            axial=rng.uniform(1.0, 2.5),
-            attenuation=log_uniform(0.25, 1.0),
+            cytoplasm=cytoplasm,
+            cell_spread=sometimes(rng, 0.4, 0.0, rng.uniform(0.1, 0.9)) * (1.0 - cytoplasm),
+            texture=sometimes(rng, 0.7, rng.uniform(0.1, 0.4), rng.uniform(0.4, 1.0)),
+            background=sometimes(rng, 0.65, rng.uniform(0.0, 0.06), rng.uniform(0.0, 0.4)),
+            nuclei=sometimes(rng, 0.5, 1.0, log_uniform(rng, 0.1, 1.8)),
+            nucleus_size=rng.uniform(0.3, 0.85),
+            bleed_through=sometimes(rng, 0.75, 0.0, rng.uniform(0.05, 0.5)) * peak,
+            puncta=sometimes(rng, 0.5, 0.0, log_uniform(rng, 0.5, 30)),
+            debris=int(sometimes(rng, 0.5, 0, float(rng.integers(1, 5)))),
+            blur=blur,
+            axial=axial,
+            halo=sometimes(rng, 0.5, 0.0, rng.uniform(0.05, 0.5)),
+            scatter=sometimes(rng, 0.5, 0.0, rng.uniform(0.2, 1.5)),
+            attenuation=log_uniform(rng, 0.25, 1.0),
             unevenness=rng.uniform(0.0, 0.3),
-            photons=log_uniform(4, 400),
-            read_noise=log_uniform(0.003, 0.12),
-            stripes=sometimes(0.6, 0.0, rng.uniform(0, 0.15)),
-            regrid=sometimes(0.4, 0.0, rng.uniform(0.2, 0.8)),
-            gamma=log_uniform(0.65, 1.5),
-            saturation=sometimes(0.6, 0.0, log_uniform(0.001, 0.2)),
+            photons=photons / calm**2,
+            read_noise=read_noise * calm,
+            stripes=sometimes(rng, 0.6, 0.0, rng.uniform(0, 0.15)),
+            crosstalk=sometimes(rng, 0.7, 0.0, rng.uniform(0.05, 0.3)),
+            coarse_z=sometimes(rng, 0.6, 1.0, min(rng.uniform(1, 4), max(1.0, cell_slices / 6))),
+            coarse_xy=sometimes(rng, 0.7, 1.0, min(rng.uniform(1, 2), max(1.0, width / 8))),
+            spline=int(rng.choice([1, 3])),
+            regrid=sometimes(rng, 0.35, rng.uniform(0.2, 0.9) * min(1.0, fine), 0.0),
+            gamma=log_uniform(rng, 0.55, 1.7),
+            saturation=sometimes(rng, 0.5, 0.0, log_uniform(rng, 0.001, 0.25)),
+            exposure=sometimes(rng, 0.5, 1.0, log_uniform(rng, 0.15, 1.0)),
             full_scale=int(rng.choice([255, 4095, 65535])),
         )
-
-
-def render(geometry: Geometry, optics: Optics, rng: np.random.Generator) -> NDArray[Any]:
-    """Image a tissue.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Labels and lumen.
-    optics : Optics
-        Staining and microscope.
-    rng : numpy.random.Generator
-        Face brightness and noise.
-
-    Returns
-    -------
-    ndarray of uint8 or uint16, shape (z, y, x)
-    """
-    labels, step = geometry.labels, geometry.z_step
-    image = _faces(geometry, optics, rng)
-    image *= 1 + optics.patchiness * _slow_noise(image.shape, 5.0, step, rng)
-    np.maximum(image, 0, out=image)
-    _add_puncta(image, labels, optics, rng)
-    sigma = optics.thickness
-    image = ndimage.gaussian_filter(image, (sigma / step, sigma, sigma), mode="nearest")
-    # A plane of unit voxels keeps 1 / sqrt(2 pi (sigma^2 + 1/4)) of its height under a blur: undo that.
-    image *= np.sqrt(2 * np.pi * (sigma**2 + 0.25)) / 1.6
-
-    tissue = labels > 0
-    per_cell = optics.cytoplasm * np.exp(rng.normal(0, optics.cell_spread, int(labels.max()) + 1))
-    inside = per_cell.astype(np.float32)[labels] * (1 + 0.3 * _slow_noise(image.shape, 3.0, step, rng))
-    if optics.nuclei != 1.0:
-        inside *= np.where(_nuclei(labels, rng), np.float32(optics.nuclei), np.float32(1))
-    image += np.where(tissue, np.maximum(inside, 0), np.float32(optics.background))
-    image[geometry.lumen] += np.float32(optics.lumen_fill)
-    _add_debris(image, tissue | geometry.lumen, optics, rng)
-    return _microscope(image, optics, step, rng)
-
-
-def _microscope(image: NDArray[np.float32], optics: Optics, step: float, rng: np.random.Generator) -> NDArray[Any]:
-    sigma = optics.blur
-    image = ndimage.gaussian_filter(image, (sigma * optics.axial / step, sigma, sigma), mode="nearest")
-    depth = np.linspace(0, 1, image.shape[0], dtype=np.float32)[:, None, None]
-    image *= np.float32(optics.attenuation) ** (depth if rng.random() < 0.7 else 1 - depth)
-    if optics.unevenness:
-        image *= np.maximum(1 + optics.unevenness * _slow_noise(image.shape, max(image.shape) / 3, step, rng), 0.2)
-    if optics.stripes:
-        image *= (1 + optics.stripes * rng.normal(size=(image.shape[0], 1, 1))).clip(0.3).astype(np.float32)
-    image = rng.poisson(np.maximum(image, 0) * optics.photons).astype(np.float32) / np.float32(optics.photons)
-    image += optics.read_noise * rng.standard_normal(image.shape, dtype=np.float32)
-    if optics.regrid:
-        image = ndimage.gaussian_filter(image, optics.regrid, mode="nearest")
-    low, high = np.float32(image.min()), np.float32(_upper(image, optics.saturation))
-    image = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) ** np.float32(optics.gamma)
-    offset = rng.uniform(0.0, 0.05)
-    grey = (offset + (1 - offset) * image) * optics.full_scale
-    return grey.round().astype(np.uint8 if optics.full_scale == 255 else np.uint16)
-
-
-def _upper(image: NDArray[np.float32], saturation: float) -> float:
-    if not saturation:
-        return float(image.max())
-    return float(np.quantile(image.ravel()[:: max(1, image.size // 1_000_000)], 1 - saturation))
-
-
-def _faces(geometry: Geometry, optics: Optics, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the brightness of every voxel that touches another region; each pair of regions has its own."""
-    lumen_id = np.uint32(0xFFFF_FFFF)
-    regions = np.where(geometry.lumen, lumen_id, geometry.labels)
-    image = np.zeros(regions.shape, np.float32)
-    table = np.exp(rng.normal(0, optics.face_spread, 4096)).astype(np.float32)
-    table[: round(optics.missing * len(table))] *= 0.08
-    rng.shuffle(table)
-    for axis in range(3):
-        before: list[slice] = [slice(None)] * 3
-        after = list(before)
-        before[axis], after[axis] = slice(None, -1), slice(1, None)
-        one, other = regions[tuple(before)], regions[tuple(after)]
-        index = np.nonzero(one != other)
-        low, high = np.minimum(one[index], other[index]), np.maximum(one[index], other[index])
-        # Multiplicative hashing (Knuth): neighbouring ids land on unrelated entries.
-        entry = (low * np.uint32(2654435761) ^ high * np.uint32(2246822519)) >> np.uint32(20)
-        gain = table[entry]
-        gain = np.where(low == 0, optics.basal * np.sqrt(gain), gain)
-        gain = np.where(high == lumen_id, optics.apical * np.sqrt(gain), gain).astype(np.float32)
-        for part in (before, after):
-            view = image[tuple(part)]
-            view[index] = np.maximum(view[index], gain)
-    # A cell's membrane is part of the cell: towards lumen and outside, the label ends where the membrane does.
-    image[geometry.labels == 0] = 0
-    return image
-
-
-def _slow_noise(shape: tuple[int, ...], length: float, step: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return noise of standard deviation 1 that changes over about ``length`` x voxels."""
-    coarse = [max(2, round(n * s / length) + 1) for n, s in zip(shape, (step, 1.0, 1.0), strict=True)]
-    noise = rng.normal(size=coarse).astype(np.float32)
-    factors = [n / c for n, c in zip(shape, coarse, strict=True)]
-    fine = np.asarray(ndimage.zoom(noise, factors, order=1, mode="nearest", grid_mode=True), np.float32)
-    fine /= max(float(fine.std()), 1e-6)
-    return fine
-
-
-def _nuclei(labels: NDArray[np.uint32], rng: np.random.Generator) -> NDArray[np.bool_]:
-    import edt
-
-    distance = edt.edt(labels, black_border=False, parallel=2)
-    deepest = ndimage.maximum(distance, labels, np.arange(int(labels.max()) + 1))
-    nuclei: NDArray[np.bool_] = (labels > 0) & (distance > rng.uniform(0.35, 0.7) * np.asarray(deepest)[labels])
-    return nuclei
-
-
-def _add_puncta(
-    image: NDArray[np.float32], labels: NDArray[np.uint32], optics: Optics, rng: np.random.Generator
-) -> None:
-    count = round(optics.puncta * int(labels.max()))
-    if not count:
-        return
-    # Drawn over the whole stack and kept where they hit a cell: no list of all tissue voxels is needed.
-    share = max(float((labels[::4, ::4, ::4] > 0).mean()), 1e-3)
-    place = tuple(rng.integers(0, n, round(count / share)) for n in image.shape)
-    hit = labels[place] > 0
-    place = tuple(axis[hit] for axis in place)
-    image[place] += rng.exponential(1.5, len(place[0])).astype(np.float32)
-
-
-def _add_debris(
-    image: NDArray[np.float32], occupied: NDArray[np.bool_], optics: Optics, rng: np.random.Generator
-) -> None:
-    for _ in range(optics.debris):
-        centre = rng.integers(0, image.shape)
-        radius = rng.uniform(2, 7, 3)
-        box = tuple(
-            slice(max(0, int(c - r)), min(n, int(c + r) + 1))
-            for c, r, n in zip(centre, radius, image.shape, strict=True)
-        )
-        axes = np.ogrid[box]
-        ball = sum(((axis - c) / r) ** 2 for axis, c, r in zip(axes, centre, radius, strict=True)) < 1
-        image[box] += np.where(ball & ~occupied[box], np.float32(rng.uniform(0.3, 4)), np.float32(0))
+        for factor in without:
+            drawn = replace(drawn, **OPTICS_FACTORS.get(factor, {}))
+        return drawn
