@@ -25,7 +25,7 @@ LABELS_OPTION = "--labels-dataset"
 _IMAGES = r"(?:images?|raw|img)"
 # Cellpose writes `_cp_masks`.
 _LABELS = r"(?:labels?|(?:cp_)?masks?|segmentation|seg|gt|truth|ground_?truth)"
-_ENDINGS = re.compile(rf"(?:[_-](?:{_IMAGES}|(?P<labels>{_LABELS})))+$", re.IGNORECASE)
+_ENDINGS = re.compile(rf"(?:[_-](?:{_IMAGES}|{_LABELS}))+$", re.IGNORECASE)
 _LOOKED_FOR = (
     "an image and labels were looked for in one file, in folders such as images and labels in files of the same name, "
     "and in files such as a.tif and a_label.tif"
