@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from napari_scutoid.network.config import Architecture, Triple
 
 Norm = Literal["none", "batch", "group"]
 
@@ -61,3 +65,33 @@ class ResidualBlock(nn.Module):
         """Return features of shape (b, second, z, y, x)."""
         features: Tensor = self.relu(self.body(x) + self.shortcut(x))
         return features
+
+
+class Network(nn.Module):
+    """What all networks here can do: be built from an `Architecture`, and turn a batch into logits of its size."""
+
+    convolutions_per_block = 2
+    convolutions_at_bottom = 2
+    convolutions_in_stem = 0
+
+    def __init__(self, architecture: Architecture, n_outputs: int) -> None:
+        super().__init__()
+        if n_outputs < 1:
+            raise ValueError(f"n_outputs must be at least 1, not {n_outputs}")
+        self.in_channels = architecture.in_channels
+        self.multiple = architecture.multiple
+
+    @property
+    def way_down(self) -> tuple[nn.Module, ...]:
+        """The parts before the bottleneck."""
+        raise NotImplementedError
+
+
+def pad_to_multiple(x: Tensor, multiple: Triple) -> Tensor:
+    """Pad (b, c, z, y, x) at the far ends to multiples: by reflection, or by the edge where the input is too thin."""
+    missing = [-size % step for size, step in zip(x.shape[2:], multiple, strict=True)]
+    if not any(missing):
+        return x
+    reflects = all(pad < size for pad, size in zip(missing, x.shape[2:], strict=True))
+    z, y, x_ = missing
+    return functional.pad(x, (0, x_, 0, y, 0, z), mode="reflect" if reflects else "replicate")

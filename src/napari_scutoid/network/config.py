@@ -21,15 +21,58 @@ MINI_PLAN = ((32, 64), (64, 128))
 RESIDUAL_PLAN = ((16, 16), (32, 32), (64, 64), (128, 128), (256, 256))
 """Four residual encoder blocks and the bottleneck."""
 
+EC_DC_LEVELS = 4
+EC_DC_LAYERS = tuple(f"ec{n}" for n in range(8)) + tuple(f"dc{n}" for n in range(9, -1, -1))
+
+
+class Pytorch3dunet(Part):
+    """How a network of the package pytorch-3dunet is put together, beyond its channels."""
+
+    order: Annotated[str, Field(pattern=r"^[gbdD]*c[gbrledD]*$", max_length=8)]
+    """Its ``layer_order``: c convolution, g group norm, b batch norm, r ReLU, l leaky ReLU, e ELU."""
+    groups: Annotated[int, Field(ge=1, le=2048)] = 8
+    up: Literal["nearest", "transposed"] = "nearest"
+
+    @model_validator(mode="after")
+    def _each_layer_once(self) -> Pytorch3dunet:
+        if len(set(self.order)) != len(self.order):
+            raise ValueError(f"order must name each layer once, not {self.order!r}")
+        return self
+
+
+class EcDc(Part):
+    """How the 3D U-Net with the layers ``ec0``..``ec7``, ``dc9``..``dc0`` is put together, layer by layer.
+
+    Each layer is a word: c convolution or t transposed convolution, as a capital where it has a bias; b batch norm;
+    r ReLU.
+    """
+
+    layers: dict[str, Annotated[str, Field(pattern=r"^[cCtT](b|r|br|rb)?$")]]
+
+    @model_validator(mode="after")
+    def _all_layers(self) -> EcDc:
+        if set(self.layers) != set(EC_DC_LAYERS):
+            raise ValueError(f"layers must be {', '.join(EC_DC_LAYERS)}, not {', '.join(self.layers)}")
+        return self
+
 
 class Architecture(Part):
     """A U-Net's shape: all that is needed to build it.
 
     ``plan`` gives the output channels of the two convolutions at each resolution (Cicek et al. 2016:
-    ``((32, 64), (64, 128), (128, 256), (256, 512))``).
+    ``((32, 64), (64, 128), (128, 256), (256, 512))``). A name with a dot is a network of another program, which
+    ``options`` describe further.
     """
 
-    name: Literal["UNet3D", "MiniUNet3D", "ResidualUNet3D"] = "UNet3D"
+    name: Literal[
+        "UNet3D",
+        "MiniUNet3D",
+        "ResidualUNet3D",
+        "pytorch3dunet.UNet3D",
+        "pytorch3dunet.ResidualUNet3D",
+        "pytorch3dunet.ResidualUNetSE3D",
+        "ec_dc.UNet3D",
+    ] = "UNet3D"
     in_channels: Annotated[int, Field(ge=1, le=64)] = 1
     plan: Annotated[tuple[tuple[Channels, Channels], ...], Field(min_length=1, max_length=8)] = (
         (16, 32),
@@ -39,11 +82,24 @@ class Architecture(Part):
     norm: Literal["none", "batch", "group"] = "batch"
     pooling: tuple[tuple[Stride, Stride, Stride], ...] | None = None
     """Pooling per level and axis, e.g. ((1, 2, 2), (2, 2, 2)); None pools by 2 everywhere."""
+    options: Pytorch3dunet | EcDc | None = None
 
     @model_validator(mode="after")
     def _one_pooling_between_levels(self) -> Architecture:
         if self.pooling is not None and len(self.pooling) != len(self.plan) - 1:
             raise ValueError(f"{len(self.plan)} levels need {len(self.plan) - 1} poolings, not {len(self.pooling)}")
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_this_network(self) -> Architecture:
+        program = self.name.rpartition(".")[0]
+        expected = {"pytorch3dunet": Pytorch3dunet, "ec_dc": EcDc}.get(program, type(None))
+        if type(self.options) is not expected:
+            raise ValueError(f"{self.name} needs options of type {expected.__name__}, not {self.options!r}")
+        if program and self.pooling is not None:
+            raise ValueError(f"{self.name} pools by 2 everywhere, not by {self.pooling}")
+        if program == "ec_dc" and len(self.plan) != EC_DC_LEVELS:
+            raise ValueError(f"{self.name} has {EC_DC_LEVELS} levels, not {len(self.plan)}")
         return self
 
     @property

@@ -309,9 +309,9 @@ class _Network:
 
     @property
     def sees_the_tile(self) -> bool:
-        """Whether a norm takes its statistics from the tile, so that tiles differ from one pass."""
-        norms = (nn.GroupNorm, nn.InstanceNorm3d, nn.LayerNorm)
-        return any(isinstance(part, norms) for part in self.module.modules())
+        """Whether a layer takes its statistics from the tile, so that tiles differ from one pass."""
+        over_the_tile = (nn.GroupNorm, nn.InstanceNorm3d, nn.LayerNorm, nn.AdaptiveAvgPool3d)
+        return any(isinstance(part, over_the_tile) for part in self.module.modules())
 
     def run(self, data: ArrayLike, statistics: Normaliser, core: Box, read: Box) -> NDArray[np.float32] | None:
         """Return the probabilities (n, z, y, x) of a tile's core; None when the memory did not suffice."""

@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from napari_scutoid.network.blocks import DoubleConvolution, ResidualBlock, TripleConvolution, convolution
+from napari_scutoid.network.blocks import (
+    DoubleConvolution,
+    Network,
+    ResidualBlock,
+    TripleConvolution,
+    convolution,
+    pad_to_multiple,
+)
+from napari_scutoid.network.config import Pytorch3dunet
+from napari_scutoid.network.foreign_networks import EcDcNetwork, Pytorch3dunetNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
     from napari_scutoid.network.config import Architecture, Output, Triple
 
 
-class UNet3D(nn.Module):
+class UNet3D(Network):
     """3D U-Net with two convolutions per level (Cicek et al. 2016).
 
     The encoder halves the resolution by maximum pooling and the decoder doubles it by up-convolutions of the same
@@ -32,17 +40,9 @@ class UNet3D(nn.Module):
         Output channels.
     """
 
-    convolutions_per_block = 2
-    convolutions_at_bottom = 2
-    convolutions_in_stem = 0
-
     def __init__(self, architecture: Architecture, n_outputs: int) -> None:
-        super().__init__()
-        if n_outputs < 1:
-            raise ValueError(f"n_outputs must be at least 1, not {n_outputs}")
+        super().__init__(architecture, n_outputs)
         plan = architecture.plan
-        self.in_channels = architecture.in_channels
-        self.multiple = architecture.multiple
         self.stem, width = self._stem(architecture)
         self.encoders = nn.ModuleList()
         self.pools = nn.ModuleList()
@@ -59,6 +59,11 @@ class UNet3D(nn.Module):
             self.decoders.append(self._block(width + second, second, second, architecture))
             width = second
         self.head = nn.Conv3d(width, n_outputs, 1)
+
+    @property
+    def way_down(self) -> tuple[nn.Module, ...]:
+        """The parts before the bottleneck."""
+        return self.stem, self.encoders
 
     def _stem(self, architecture: Architecture) -> tuple[nn.Module, int]:
         return nn.Identity(), architecture.in_channels
@@ -127,10 +132,14 @@ class ResidualUNet3D(UNet3D):
         return ResidualBlock(in_channels, first, second, architecture.norm)
 
 
-_NETWORKS: dict[str, type[UNet3D]] = {network.__name__: network for network in (UNet3D, MiniUNet3D, ResidualUNet3D)}
+_NETWORKS: dict[str, type[Network]] = {
+    **{network.__name__: network for network in (UNet3D, MiniUNet3D, ResidualUNet3D)},
+    **{f"pytorch3dunet.{name}": Pytorch3dunetNetwork for name in ("UNet3D", "ResidualUNet3D", "ResidualUNetSE3D")},
+    "ec_dc.UNet3D": EcDcNetwork,
+}
 
 
-def build(architecture: Architecture, n_outputs: int) -> UNet3D:
+def build(architecture: Architecture, n_outputs: int) -> Network:
     """Return a freshly initialised network, in training mode.
 
     Parameters
@@ -167,16 +176,6 @@ def activate(logits: Tensor, outputs: Sequence[Output]) -> Tensor:
     return probabilities
 
 
-def pad_to_multiple(x: Tensor, multiple: Triple) -> Tensor:
-    """Pad (b, c, z, y, x) at the far ends to multiples: by reflection, or by the edge where the input is too thin."""
-    missing = [-size % step for size, step in zip(x.shape[2:], multiple, strict=True)]
-    if not any(missing):
-        return x
-    reflects = all(pad < size for pad, size in zip(missing, x.shape[2:], strict=True))
-    z, y, x_ = missing
-    return functional.pad(x, (0, x_, 0, y, 0, z), mode="reflect" if reflects else "replicate")
-
-
 def receptive_field(architecture: Architecture) -> Triple:
     """Return how many voxels along z, y, x an output voxel looks in either direction.
 
@@ -191,6 +190,8 @@ def _reach(architecture: Architecture, axis: int) -> int:
     network = _NETWORKS[architecture.name]
     strides = [stride[axis] for stride in architecture.strides]
     grow = network.convolutions_per_block
+    # A transposed convolution of 3 by 2 mixes neighbours; those of 2 by 2, and repeating voxels, do not.
+    mixes = int(isinstance(architecture.options, Pytorch3dunet) and architecture.options.up == "transposed")
 
     def seen(level: int, low: int, high: int) -> tuple[int, int]:
         """Voxels entering a level that its decoder's voxels low..high depend on."""
@@ -198,7 +199,7 @@ def _reach(architecture: Architecture, axis: int) -> int:
             return low - network.convolutions_at_bottom, high + network.convolutions_at_bottom
         stride = strides[level]
         low, high = low - grow, high + grow
-        below_low, below_high = seen(level + 1, low // stride, high // stride)
+        below_low, below_high = seen(level + 1, (low - mixes) // stride, high // stride)
         return min(low, below_low * stride) - grow, max(high, below_high * stride + stride - 1) + grow
 
     reach = 0
