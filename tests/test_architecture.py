@@ -32,7 +32,8 @@ LEVELS = (
     {"steps", "metrics", "io", "synth", "picture"},
     {"network", "proofread", "measure"},
     {"pipeline", "tune"},
-    {"batch", "demo", "cli_progress", "cli_scores", "cli_tune", "cli_models"},
+    {"training"},
+    {"batch", "demo", "cli_progress", "cli_scores", "cli_train", "cli_tune", "cli_models"},
     {"ui", "cli"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -123,18 +123,16 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
     _check_outputs(config)
     recipe = settings_for(recipe or Recipe(), config)
     _check_smallest_size(recipe, volume)
-    warnings: list[str] = []
     source_hash = yield from _checked_hash(volume)
-    cell_size = yield from _cell_size(volume, recipe.rescale, warnings)
-    working = yield from _rescaled(volume, recipe.rescale, cell_size, config, warnings)
-    statistics = yield from _statistics(working, recipe)
+    ready = yield from prepare(volume, recipe, config)
+    working, spacing, cell_size, statistics = ready.volume, ready.spacing, ready.cell_size, ready.statistics
+    warnings = list(ready.warnings)
     prediction = yield from predict(module, config, working.data, statistics, recipe.predict)
     warnings += prediction.warnings
     probabilities = {
         output.name: working.with_data(channel, f"predicted {output.name} with {config.name}")
         for output, channel in zip(config.outputs, prediction.probabilities, strict=True)
     }
-    spacing = _spacing(working, volume, cell_size)
     foreground, boundary = (np.asarray(probabilities[name].data) for name in NEEDED)
     seeds = probabilities.get(SEEDS)
     found = yield from cells_from_probabilities(
@@ -170,6 +168,60 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
         "warnings": warnings,
     }
     return Result(labels, probabilities, provenance)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A stack as a network sees it.
+
+    Parameters
+    ----------
+    volume : Volume
+        Intensities on the working grid.
+    statistics : IntensityStatistics
+        What normalises them.
+    spacing : VoxelSize
+        Voxel edges of that grid, in micrometres or, where unknown, relative to each other, as estimated.
+    cell_size : CellSize or None
+        What was estimated for want of being stated.
+    warnings : tuple of str
+        What a person should know.
+    """
+
+    volume: Volume
+    statistics: IntensityStatistics
+    spacing: VoxelSize
+    cell_size: CellSize | None
+    warnings: tuple[str, ...]
+
+
+def prepare(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Prepared]:
+    """Put a stack on the grid that a model works on, and find what normalises it.
+
+    Parameters
+    ----------
+    volume : Volume
+        As for `run`.
+    recipe : Recipe
+        With the model's own settings in, see `settings_for`.
+    config : ModelConfig
+        Of the model: sizes and anisotropies it was trained for.
+
+    Yields
+    ------
+    Progress
+        At least once a slab.
+
+    Raises
+    ------
+    ScutoidError
+        When the stack or the recipe does not allow it.
+    """
+    warnings: list[str] = []
+    cell_size = yield from _cell_size(volume, recipe.rescale, warnings)
+    working = yield from _rescaled(volume, recipe.rescale, cell_size, config, warnings)
+    statistics = yield from _statistics(working, recipe)
+    return Prepared(working, statistics, _spacing(working, volume, cell_size), cell_size, tuple(warnings))
 
 
 def settings_for(recipe: Recipe, config: ModelConfig) -> Recipe:

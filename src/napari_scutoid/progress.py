@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -60,3 +61,22 @@ def drain(steps: Steps[T], report: Callable[[Progress], object] | None = None) -
             return stop.value  # type: ignore[no-any-return]
         if report is not None:
             report(progress)
+
+
+def within(steps: Steps[T], progress: Progress) -> Steps[T]:
+    """Run a job as a part of a larger one, whose progress is shown instead.
+
+    Parameters
+    ----------
+    steps : Generator
+        The job.
+    progress : Progress
+        How far the larger one is.
+    """
+    with closing(steps):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            yield progress

@@ -9,14 +9,14 @@ again, and is tried for the most promising watersheds only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_scutoid.metrics import adapted_rand_error, count_overlaps, match_cells
 from napari_scutoid.metrics.overlaps import renamed
 from napari_scutoid.metrics.ratio import ratio
-from napari_scutoid.progress import Progress
+from napari_scutoid.progress import Progress, within
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.steps.cells import cells_from_probabilities
 from napari_scutoid.steps.cleanup import label_sizes
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from napari_scutoid.steps.graph import RegionGraph
     from napari_scutoid.steps.watershed import Regions
 
-T = TypeVar("T")
 Values = dict[str, Any]
 
 N_WATERSHEDS = 60
@@ -193,7 +192,7 @@ def tune(
         if drawn is None:
             break
         found: list[Trial] = []
-        regions = yield from _in(_regions(cases, drawn), Progress(_TRYING, number, n_watersheds))
+        regions = yield from within(_regions(cases, drawn), Progress(_TRYING, number, n_watersheds))
         pieces = [_Pieces.of(one.labels, case, one.cell_volume) for one, case in zip(regions, cases, strict=True)]
         for settings in _graph_partitions(base.partition):
             yield Progress(_TRYING, number, n_watersheds)
@@ -261,16 +260,6 @@ def _graph_partitions(base: Partition) -> Iterator[Partition]:
     for method in ("multicut", "gasp", "mutex"):
         for beta in BETAS:
             yield base.model_copy(update={"method": method, "beta": beta})
-
-
-def _in(steps: Steps[T], progress: Progress) -> Steps[T]:
-    """Run a job as a part of a larger one, whose progress is shown instead."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        yield progress
 
 
 def _regions(cases: Sequence[Case], watershed: Watershed) -> Steps[list[Regions]]:
@@ -350,15 +339,15 @@ def _by_shape(cases: Sequence[Case], base: Recipe, names: Sequence[str], best: S
     for number, watershed in enumerate(watersheds):
         at = Progress(_SHAPING, number, total)
         yield at
-        regions = yield from _in(_regions(cases, watershed), at)
-        tried.append((yield from _in(_shaped(cases, regions, base, shape, _stated(watershed, names)), at)))
+        regions = yield from within(_regions(cases, watershed), at)
+        tried.append((yield from within(_shaped(cases, regions, base, shape, _stated(watershed, names)), at)))
     winner = max(range(len(tried)), key=lambda i: max(trial.scores.objective for trial in tried[i]))
-    regions = yield from _in(_regions(cases, watersheds[winner]), Progress(_SHAPING, len(watersheds), total))
+    regions = yield from within(_regions(cases, watersheds[winner]), Progress(_SHAPING, len(watersheds), total))
     stated = _stated(watersheds[winner], names)
     for number, other in enumerate(others, start=len(watersheds)):
         at = Progress(_SHAPING, number, total)
         yield at
-        tried.append((yield from _in(_shaped(cases, regions, base, other, stated), at)))
+        tried.append((yield from within(_shaped(cases, regions, base, other, stated), at)))
     return [trial for trials in tried for trial in trials]
 
 
@@ -378,11 +367,11 @@ def _confirmed(cases: Sequence[Case], base: Recipe, trials: Sequence[Trial]) -> 
     candidates = list({trial.scores: trial for trial in reversed(_ranked(trials))}.values())
     candidates = _ranked(candidates)[:_CONFIRMED]
     n = 1 + len(candidates)
-    base_scores = yield from _in(_whole_way(cases, base), Progress(_CONFIRMING, 0, n))
+    base_scores = yield from within(_whole_way(cases, base), Progress(_CONFIRMING, 0, n))
     best = Tuning(base, base_scores, base_scores, None, tuple(trials))
     for number, trial in enumerate(candidates, start=1):
         recipe = recipe_of(trial, base)
-        scores = yield from _in(_whole_way(cases, recipe), Progress(_CONFIRMING, number, n))
+        scores = yield from within(_whole_way(cases, recipe), Progress(_CONFIRMING, number, n))
         if scores.objective > best.scores.objective:
             best = Tuning(recipe, scores, base_scores, trial.scores, tuple(trials))
     yield Progress(_CONFIRMING, n, n)

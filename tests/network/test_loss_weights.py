@@ -56,7 +56,7 @@ SETTINGS = Loss(separation=10, separation_sigma=2, background_sigma=3, backgroun
 def test_weights_by_hand_in_a_gap_and_along_a_contact():
     labels = np.array([5, 5, 0, 0, 7, 8, 0, 0], np.uint32).reshape(1, 1, -1)
     expected = [
-        _weight(0, 4, in_cell=True),
+        1.0,  # nothing is to be parted inside a cell
         _weight(0, 3, in_cell=True),
         _weight(1, 2, in_cell=False),
         _weight(1, 2, in_cell=False),

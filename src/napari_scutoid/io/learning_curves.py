@@ -20,7 +20,7 @@ _AFTER = (
     *("ap50", "arand", "voi_split", "voi_merge", "wrong_cells"),
 )
 _WHOLE = {"epoch", "steps", "wrong_cells"}
-_ALWAYS = {"epoch", "steps", "seconds", "learning_rate", "train_loss"}
+_ALWAYS = {"epoch", "steps", "seconds", "learning_rate"}
 _IOU = "iou_"
 
 
@@ -31,7 +31,7 @@ class EpochRecord:
     Parameters
     ----------
     epoch : int
-        From 1.
+        0 is the network that training starts from.
     steps : int
         Changes of the weights since the start.
     seconds : float
@@ -56,7 +56,7 @@ class EpochRecord:
     steps: int
     seconds: float
     learning_rate: float
-    train_loss: float
+    train_loss: float | None = None
     valid_loss: float | None = None
     iou: Mapping[str, float | None] = field(default_factory=dict)
     dice: float | None = None
@@ -70,7 +70,7 @@ class EpochRecord:
     wrong_cells: int | None = None
 
 
-def start_curves(path: str | Path, outputs: Sequence[str], *, epoch: int = 0) -> tuple[EpochRecord, ...]:
+def start_curves(path: str | Path, outputs: Sequence[str], *, epoch: int = -1) -> tuple[EpochRecord, ...]:
     """Make the table ready for the epochs after `epoch`, and return what it holds of those before.
 
     Rows past `epoch` are dropped: a run that was killed between its row and its checkpoint repeats that epoch. Write
@@ -79,11 +79,11 @@ def start_curves(path: str | Path, outputs: Sequence[str], *, epoch: int = 0) ->
     Parameters
     ----------
     path : path
-        Ends in ``.csv``; replaced where `epoch` is 0.
+        Ends in ``.csv``; replaced where `epoch` is negative.
     outputs : sequence of str
         What the network learns: names without a comma, as `recipe.train` has them.
     epoch : int
-        The last one that is kept.
+        The last one that is kept; negative for none.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def start_curves(path: str | Path, outputs: Sequence[str], *, epoch: int = 0) ->
         When the file cannot be written, or is no table of this run.
     """
     kept: tuple[EpochRecord, ...] = ()
-    if epoch > 0 and Path(path).exists():
+    if epoch >= 0 and Path(path).exists():
         kept = tuple(record for record in read_curves(path) if record.epoch <= epoch)
         if any(tuple(record.iou) != tuple(outputs) for record in kept):
             raise _strange(path, f"it has no scores of the outputs {', '.join(outputs)}")

@@ -25,10 +25,12 @@ from napari_scutoid.recipe import validation_message
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from napari_scutoid.network.unet import UNet3D
+    from napari_scutoid.network.blocks import Network
 
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
+TRAINING = "training"
+"""Folder inside a model's own that holds the run that made it: curves, stacks, and what resuming needs."""
 LARGEST_CONFIG = 4 * 2**20
 """Bytes; a real one has a few thousand, and anything larger is not worth parsing."""
 
@@ -39,7 +41,8 @@ def save_model(folder: str | Path, module: nn.Module, config: ModelConfig, *, ha
     Parameters
     ----------
     folder : path
-        The model's folder. A model that is there already is replaced; any other folder with content is refused.
+        The model's folder. A model that is there already is replaced, but for its training run; any other folder with
+        content is refused.
     module : torch.nn.Module
         The network that ``config.architecture`` describes.
     config : ModelConfig
@@ -60,7 +63,7 @@ def save_model(folder: str | Path, module: nn.Module, config: ModelConfig, *, ha
     from safetensors.torch import save
 
     target = Path(folder)
-    if target.exists() and not (target / CONFIG).is_file() and not (target.is_dir() and not any(target.iterdir())):
+    if not may_become_a_model(target):
         raise ScutoidError(
             f"The model could not be saved as {target}",
             "that exists and is not a model folder",
@@ -78,6 +81,8 @@ def save_model(folder: str | Path, module: nn.Module, config: ModelConfig, *, ha
         (part / WEIGHTS).write_bytes(save(tensors))
         saved = config.model_copy(update={"weights_sha256": sha256(part / WEIGHTS)})
         (part / CONFIG).write_text(saved.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if (target / TRAINING).is_dir():
+            shutil.copytree(target / TRAINING, part / TRAINING, copy_function=_linked)
         _swap(part, target)
     except OSError as error:
         raise ScutoidError(f"The model could not be saved as {target}", str(error), "choose another folder") from error
@@ -86,7 +91,14 @@ def save_model(folder: str | Path, module: nn.Module, config: ModelConfig, *, ha
     return saved
 
 
-def load_model(name_or_folder: str | Path) -> tuple[UNet3D, ModelConfig]:
+def may_become_a_model(folder: Path) -> bool:
+    """Whether a folder is missing, empty, a model, or the beginning of a training run."""
+    if not folder.exists() or (folder / CONFIG).is_file():
+        return True
+    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {TRAINING}
+
+
+def load_model(name_or_folder: str | Path) -> tuple[Network, ModelConfig]:
     """Read a model.
 
     Parameters
@@ -96,7 +108,7 @@ def load_model(name_or_folder: str | Path) -> tuple[UNet3D, ModelConfig]:
 
     Returns
     -------
-    module : UNet3D
+    module : Network
         On the CPU, in float32 and evaluation mode.
     config : ModelConfig
 
@@ -225,6 +237,14 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
         if bool(smaller.isfinite().all()):
             return smaller
     return tensor
+
+
+def _linked(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the disk knows no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _swap(part: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_scutoid.steps.boundaries import find_boundaries
 from napari_scutoid.volume import VoxelSize, as_label_array
 
 if TYPE_CHECKING:
@@ -26,12 +27,11 @@ def separation_weights(labels: NDArray[Any], settings: Loss, spacing: Sequence[f
     * w_bal = 1 in cells, and v_bal + (1 - v_bal) exp(-d1² / (2 sigma_bal²)) in the background;
     * w_sep = exp(-(d1 + d2)² / (2 sigma_sep²)).
 
-    In the background, this is the paper's weight. In cells it is not: the authors draw a ridge of background, one voxel
-    wide, between cells that touch, and their program [2]_ adds w_sep in the background and on that ridge only, where
-    it takes d1 as 0. Cells that touch have no such ridge here, since what parts them is an output of its own. So w_sep
-    counts in all voxels, with d1 = 0 in a cell and d2 the distance to the nearest other cell: both sides of a contact
-    weigh what the ridge would, and the weight falls off into the cells instead of ending there. A sigma_sep that is not
-    much smaller than a cell's radius therefore stresses whole cells rather than their contacts.
+    In the background, this is the paper's weight. The authors draw a ridge of background, one voxel wide, between cells
+    that touch, and their program [2]_ adds w_sep in the background and on that ridge only, where it takes d1 as 0.
+    Cells that touch have no such ridge here, since what parts them is an output of its own: w_sep counts in the
+    background and in the outermost voxels of cells, on both sides of a contact, with d1 = 0 and d2 the distance to the
+    nearest other cell.
 
     Parameters
     ----------
@@ -63,12 +63,14 @@ def separation_weights(labels: NDArray[Any], settings: Loss, spacing: Sequence[f
     >>> from napari_scutoid.recipe.train import Loss
     >>> labels = np.array([[[1, 1, 0, 2, 0, 0, 0]]])
     >>> separation_weights(labels, Loss(separation=10, separation_sigma=1), (1, 1, 1)).round(1)
-    array([[[1.1, 2.4, 2.3, 2.4, 1. , 1. , 1. ]]], dtype=float32)
+    array([[[1. , 2.4, 2.3, 2.4, 1. , 1. , 1. ]]], dtype=float32)
     """
     nearest, second = two_nearest_cells(labels, spacing)
     spread = np.exp(-0.5 * (nearest / np.float32(settings.background_sigma)) ** 2)
     balance = settings.background_weight + (1 - settings.background_weight) * spread  # 1 in cells, where nearest is 0
     apart = np.exp(-0.5 * ((nearest + second) / np.float32(settings.separation_sigma)) ** 2)
+    cells = as_label_array(labels)
+    apart *= (cells == 0) | find_boundaries(cells, mode="inner", connectivity=1)
     weights: NDArray[np.float32] = (balance + settings.separation * apart).astype(np.float32, copy=False)
     return weights
 

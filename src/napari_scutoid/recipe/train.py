@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from napari_scutoid.recipe.image import Normalise
 from napari_scutoid.recipe.part import Part, number
 
 Triple = tuple[int, int, int]
@@ -258,6 +259,17 @@ class TrainRecipe(Part):
         "sigmoid",
         title="Activation",
         description="Sigmoid: each output by itself. Softmax: exactly one of background and the outputs per voxel.",
+    )
+    network: Literal["builtin", "small", "full", "residual"] = Field(
+        "builtin",
+        title="Network",
+        description="Used with the strategy scratch. Builtin: as the built-in model. Small and full: the U-Nets of "
+        "Cicek et al. 2016 with two and four levels. Residual: five levels of residual blocks.",
+    )
+    normalise: Normalise | None = Field(
+        None,
+        title="Normalise",
+        description="Used with the strategy scratch; empty: as the built-in model. Otherwise, the model's own stays.",
     )
     sampling: Sampling = Sampling()
     augment: Augment = Augment()

@@ -34,6 +34,8 @@ CUBE = (((True,) * 3,) * 3,) * 3
 """A voxel and its neighbours, corners included."""
 SOFT = 1.0
 """Blur of the target ``soft_boundary``, in voxels of the finest axis."""
+CORE = 0.5
+"""Share of a cell's largest distance to other regions beyond which voxels are its core."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,6 +246,28 @@ def distance_target(
     return Target(values, None if valid.all() else valid)
 
 
+def seed_target(labels: NDArray[Any], spacing: Sequence[float] = ISOTROPIC, *, ignore: Ignore = None) -> Target:
+    """Return the cores of cells: where the distance to other regions is more than half its largest in that cell.
+
+    Parameters
+    ----------
+    labels, spacing, ignore
+        As for `distance_target`.
+
+    Returns
+    -------
+    Target
+        Values are bool; valid where `distance_target` per cell is.
+
+    Raises
+    ------
+    ValueError
+        As `distance_target`.
+    """
+    depth = distance_target(labels, spacing, per_cell=True, ignore=ignore)
+    return Target(depth.values > CORE, depth.valid)
+
+
 TARGETS: Mapping[str, Callable[[NDArray[Any], Sequence[float], Ignore], Target]] = MappingProxyType(
     {
         "foreground": lambda labels, spacing, ignore: foreground_target(labels, ignore=ignore),
@@ -256,6 +280,7 @@ TARGETS: Mapping[str, Callable[[NDArray[Any], Sequence[float], Ignore], Target]]
         "relative_distance": lambda labels, spacing, ignore: distance_target(
             labels, spacing, per_cell=True, ignore=ignore
         ),
+        "seeds": lambda labels, spacing, ignore: seed_target(labels, spacing, ignore=ignore),
     }
 )
 """Targets by the name of the output that learns them."""

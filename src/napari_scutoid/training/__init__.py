@@ -1,0 +1,1 @@
+"""From corrected stacks to a model of one's own."""

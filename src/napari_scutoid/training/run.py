@@ -1,0 +1,218 @@
+"""A whole training run: from stacks to a model folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.network.checkpoint import TRAINING, may_become_a_model, save_model
+from napari_scutoid.network.dataset import Samples
+from napari_scutoid.network.device import choose_device, choose_precision
+from napari_scutoid.network.processes import ALONE
+from napari_scutoid.network.train import train
+from napari_scutoid.network.training_file import load_training
+from napari_scutoid.network.transfer import freeze_encoder
+from napari_scutoid.network.validate import Validator
+from napari_scutoid.pipeline import NEEDED, settings_for
+from napari_scutoid.progress import Progress, within
+from napari_scutoid.recipe import Predict, Recipe
+from napari_scutoid.training.curves import Curves
+from napari_scutoid.training.score import cell_scorer, tuned
+from napari_scutoid.training.stacks import split_stacks, training_stack, typical_diameter, write_roles
+from napari_scutoid.training.start import starting_point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari_scutoid.network.config import ModelConfig
+    from napari_scutoid.network.dataset import TrainingStack
+    from napari_scutoid.network.optimise import TrainingPrecision
+    from napari_scutoid.network.processes import Processes
+    from napari_scutoid.network.train import Epoch, Trained
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe.train import TrainRecipe
+    from napari_scutoid.training.stacks import Material, Roles
+
+RUN, STACKS = "run.pt", "stacks.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewModel:
+    """What came of a training run.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        As it was saved.
+    trained : Trained
+        Learning curves and the best epoch.
+    roles : Roles
+    messages : tuple of str
+        What a person should know.
+    """
+
+    config: ModelConfig
+    trained: Trained
+    roles: Roles
+    messages: tuple[str, ...]
+
+
+def train_model(
+    train_on: Sequence[Material],
+    recipe: TrainRecipe,
+    folder: Path,
+    *,
+    valid_on: Sequence[Material] = (),
+    segmentation: Recipe | None = None,
+    ignore: int | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    synthetic: Callable[[int, ModelConfig], TrainingStack] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    processes: Processes = ALONE,
+) -> Steps[NewModel]:
+    """Train a network on stacks with true cells, tune its post-processing, and save it as a model folder.
+
+    Parameters
+    ----------
+    train_on : sequence of Material
+        Shared out as the recipe says, unless `valid_on` names stacks for validation.
+    recipe : TrainRecipe
+    folder : Path
+        The new model's. Its folder ``training`` holds learning curves, the stacks' roles, and what resuming needs.
+    valid_on : sequence of Material
+    segmentation : Recipe, optional
+        How stacks are rescaled and cells are made.
+    ignore : int, optional
+        Label of voxels of which nobody has said what they are.
+    device : {"auto", "cpu", "cuda", "mps"}
+    resume : bool
+        Go on with the run that `folder` holds.
+    synthetic : callable, optional
+        Makes the synthetic stack of a number for a model, for the recipe's share of synthetic samples.
+    on_epoch : callable, optional
+        Told of each epoch.
+    processes : Processes
+        Of which this is one.
+
+    Yields
+    ------
+    Progress
+        At least once a step; closing the generator ends the run, which can be resumed.
+
+    Returns
+    -------
+    NewModel
+
+    Raises
+    ------
+    ScutoidError
+        When stacks, settings or the folder do not allow it.
+    """
+    if not may_become_a_model(folder):
+        raise ScutoidError(
+            f"The model could not be saved as {folder}", "that exists and is not a model folder", "choose another name"
+        )
+    everything = {material.name: material for material in (*train_on, *valid_on)}
+    if len(everything) < len(train_on) + len(valid_on):
+        raise ScutoidError("The stacks cannot be told apart", "two have the same name", "rename one of the files")
+    roles = split_stacks(
+        [material.name for material in train_on], recipe.split, valid=[material.name for material in valid_on]
+    )
+    run_folder = folder / TRAINING
+    saved = load_training(run_folder / RUN) if resume else None
+    start = starting_point(recipe, folder.name, cell_diameter=typical_diameter(train_on))
+    settings = settings_for(segmentation or Recipe(), start.config)
+    stacks: dict[str, TrainingStack] = {}
+    for number, (name, material) in enumerate(everything.items()):
+        at = Progress("Reading the stacks", number, len(everything))
+        yield at
+        stacks[name] = yield from within(training_stack(material, settings, start.config, ignore=ignore), at)
+    if processes.first:
+        write_roles(run_folder / STACKS, roles, stacks, recipe.split.seed, resume=resume)
+    where = choose_device(device)
+    precision = training_precision(recipe, where)
+    predicting = Predict(device=where.type, precision="fp32" if precision == "fp32" else "bf16")
+    makes_cells = all(name in [output.name for output in start.config.outputs] for name in NEEDED)
+
+    def judge_of(names: Sequence[str]) -> Validator | None:
+        some = [stacks[name] for name in names]
+        scorer = cell_scorer(settings) if makes_cells else None
+        return Validator(some, start.config, recipe, scorer, predicting) if some else None
+
+    make = None if synthetic is None else lambda number: synthetic(number, start.config)
+    curves = Curves(
+        run_folder, [output.name for output in start.config.outputs], None if saved is None else int(saved["epochs"])
+    )
+
+    def epoch_over(epoch: Epoch) -> None:
+        curves.add(epoch)
+        if on_epoch is not None:
+            on_epoch(epoch)
+
+    trained = yield from train(
+        start.module,
+        start.config.outputs,
+        Samples([stacks[name] for name in roles.train], start.config.outputs, recipe, make),
+        recipe,
+        device=str(where),
+        precision=precision,
+        rate=start.rate if recipe.transfer.strategy == "all" else 1.0,
+        multiple=start.config.architecture.multiple,
+        frozen=freeze_encoder(start.module) if recipe.transfer.strategy == "freeze" else (),
+        judge=judge_of(roles.valid),
+        file=run_folder / RUN,
+        resume=saved,
+        on_epoch=epoch_over,
+        processes=processes,
+    )
+    messages = [*start.messages, *([] if roles.valid else [_NO_VALIDATION])]
+    config = start.config.model_copy(
+        update={
+            "training_data": f"{len(roles.train)} stacks, {trained.steps} steps, {trained.seconds / 60:.1f} min",
+            "description": f"Trained by scutoid train from {recipe.transfer.start}"
+            if recipe.transfer.strategy != "scratch"
+            else "Trained by scutoid train from random weights",
+        }
+    )
+    if processes.first:
+        if recipe.scoring.tune and roles.valid and makes_cells:
+            validator = Validator([stacks[name] for name in roles.valid], config, recipe, None, predicting)
+            config, told = yield from tuned(trained.module, config, validator, recipe, settings)
+            messages.append(told)
+        test = judge_of(roles.test) or judge_of(roles.valid)
+        if test is not None:
+            final = yield from test(trained.module, cells=True)
+            scores = {"on": "test" if roles.test else "validation", **final.scores, "confusion": final.confusion}
+            config = config.model_copy(update={"scores": scores})
+        trained.module.cpu()
+        config = save_model(folder, trained.module, config)
+    return NewModel(config, trained, roles, tuple(messages))
+
+
+_NO_VALIDATION = (
+    "No stack was left for validation: the last weights were kept, and post-processing was not tuned. "
+    "Give a second stack."
+)
+
+
+def training_precision(recipe: TrainRecipe, device: Any) -> TrainingPrecision:
+    """Return the precision to train in on a torch device.
+
+    Raises
+    ------
+    ScutoidError
+        When fp16 is asked for without a GPU.
+    """
+    asked = recipe.optimise.precision
+    if asked == "fp16":
+        if device.type != "cuda":
+            raise ScutoidError(
+                "The network cannot be trained in fp16",
+                f"that needs an NVIDIA GPU, and the device is {device.type}",
+                "set optimise.precision to auto",
+            )
+        return "fp16"
+    return choose_precision(asked, device)

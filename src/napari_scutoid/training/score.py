@@ -1,0 +1,95 @@
+"""Whole cells made from a network's outputs: how good they are, and which settings make them best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_scutoid.metrics import adapted_rand_error, count_overlaps, match_cells, variation_of_information
+from napari_scutoid.metrics.ratio import ratio
+from napari_scutoid.pipeline import NEEDED, SEEDS
+from napari_scutoid.steps.cells import cells_from_probabilities
+from napari_scutoid.tune import Case, tune
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.metrics import Overlaps
+    from napari_scutoid.network.config import ModelConfig
+    from napari_scutoid.network.dataset import TrainingStack
+    from napari_scutoid.network.train import Module, Record
+    from napari_scutoid.network.validate import CellScorer, Validator
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.recipe.train import TrainRecipe
+
+TUNED = ("watershed", "partition", "cleanup")
+"""Parts of a recipe that are tuned after training."""
+
+
+def cell_scorer(recipe: Recipe) -> CellScorer:
+    """Return what makes cells by a recipe and scores them against a stack's own."""
+
+    def score(stack: TrainingStack, maps: Mapping[str, NDArray[np.float32]]) -> Steps[Record]:
+        foreground, boundary = (maps[name] for name in NEEDED)
+        found = yield from cells_from_probabilities(foreground, boundary, recipe, stack.spacing, seeds=maps.get(SEEDS))
+        labels = found.labels if stack.known is None else np.where(stack.known, found.labels, np.uint32(0))
+        return _scores(count_overlaps(labels, stack.labels))
+
+    return score
+
+
+def _scores(overlaps: Overlaps) -> Record:
+    n_true, n_found = (int(np.count_nonzero(np.unique(ids))) for ids in (overlaps.truth, overlaps.prediction))
+    n_matched = len(match_cells(overlaps))
+    split, merge = variation_of_information(overlaps) or (None, None)
+    return {
+        "ap50": ratio(n_matched, n_true + n_found - n_matched, empty=1.0),
+        "arand": adapted_rand_error(overlaps),
+        "voi_split": split,
+        "voi_merge": merge,
+        "wrong_cells": float(abs(n_true - n_found)),
+    }
+
+
+def tuned(
+    module: Module, config: ModelConfig, validator: Validator, recipe: TrainRecipe, settings: Recipe
+) -> Steps[tuple[ModelConfig, str]]:
+    """Search the post-processing on the validation stacks.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    config : ModelConfig
+        Of the network.
+    validator : Validator
+        Holds the stacks.
+    recipe : TrainRecipe
+        How long to search.
+    settings : Recipe
+        Where the search starts.
+
+    Returns
+    -------
+    config : ModelConfig
+        With the settings that were better than those to start from.
+    told : str
+        What a person should know.
+    """
+    cases = []
+    for stack in validator.stacks:
+        probabilities = yield from validator.probabilities(module, stack)
+        maps = {output.name: channel for output, channel in zip(config.outputs, probabilities, strict=True)}
+        foreground, boundary = (maps[name] for name in NEEDED)
+        cases.append(Case(foreground, boundary, stack.labels, stack.spacing, maps.get(SEEDS)))
+    found = yield from tune(cases, settings, n_watersheds=recipe.scoring.n_watersheds, seed=recipe.optimise.seed)
+    before, after = found.base_scores, found.scores
+    better = found.recipe.model_dump(mode="json", include=set(TUNED), exclude_defaults=True)
+    told = (
+        f"Post-processing tuned on {len(cases)} validation stack{'s' if len(cases) > 1 else ''}: "
+        f"ap50 {before.ap50:.3f} -> {after.ap50:.3f}, arand {before.arand:.3f} -> {after.arand:.3f}"
+    )
+    return config.model_copy(update={"recipe": {**config.recipe, **better}}), told
