@@ -1,109 +1,153 @@
-"""Train the built-in model on synthetic tissue only, from nothing but this repository.
+"""Train the built-in model on synthetic tissue, from nothing but this repository.
 
-    python scripts/train_builtin.py --cache build/builtin --minutes 35
+    python scripts/train_builtin.py --cache build/builtin
 
-makes the stacks (each a seed; those already in the cache are kept), trains, and writes the model folder.
+makes the stacks as training needs them (each from a number; those already in the cache are kept), scores the network on
+synthetic stacks that it does not learn from, and writes the model folder. An interrupted run goes on where it stopped
+when the same command is given again. `--real FILE.h5` shows the cells of segmented volumes (labels on isotropic grids)
+in a part of the stacks.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from concurrent.futures import ProcessPoolExecutor
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_scutoid.network.config import Architecture, ModelConfig
-from napari_scutoid.progress import Progress, drain
-from napari_scutoid.recipe import Normalise
+from napari_scutoid.cli_progress import follow
+from napari_scutoid.io.atomic import replacing
+from napari_scutoid.network.checkpoint import save_model
+from napari_scutoid.network.dataset import Samples, TrainingStack
+from napari_scutoid.network.device import choose_device
+from napari_scutoid.network.train import train
+from napari_scutoid.network.training_file import load_training
+from napari_scutoid.network.validate import Validator
+from napari_scutoid.pipeline import settings_for
+from napari_scutoid.progress import drain
+from napari_scutoid.recipe import Predict, Recipe, TrainRecipe, read_train_recipe
+from napari_scutoid.steps.normalise import statistics
+from napari_scutoid.synth.tissue import training_tissue
+from napari_scutoid.training.curves import Curves
+from napari_scutoid.training.run import training_precision
+from napari_scutoid.training.score import cell_scorer, tuned
+from napari_scutoid.training.start import starting_point
 
-NORMALISE = Normalise(method="percentile", low_percentile=1.0, high_percentile=99.5, stabilise="sqrt")
-ARCHITECTURE = Architecture(name="UNet3D", plan=((16, 16), (32, 32), (64, 64)), norm="batch")
-DIAMETERS = (9.0, 30.0)
-Z_STEPS = (0.4, 4.0)
-KINDS = {"gland": 0.4, "cyst": 0.15, "sheet": 0.15, "packed": 0.3}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.network.train import Epoch
+
+RECIPE = Path(__file__).with_name("builtin.yaml")
+VALIDATION = 10_000_000
+"""Number of the first stack that is not learnt from."""
+N_VALIDATION = 12
+CELL_DIAMETER, DIAMETERS, Z_STEPS = 16.0, (11.0, 24.0), (0.4, 6.0)
+"""What cells are resampled to, and what is left as it is."""
 
 
-def make_stack(seed: int, folder: Path) -> Path:
-    """Synthesise one training stack and keep its normalised image and labels in the cache."""
-    from napari_scutoid.steps.normalise import statistics
-    from napari_scutoid.synth.tissue import synthesise
+def stack_maker(
+    cache: Path, recipe: TrainRecipe, real: Sequence[NDArray[Any]], without: Sequence[str]
+) -> Callable[[int], TrainingStack]:
+    """Return what makes, or reads from the cache, the synthetic stack of a number."""
+    normalise = starting_point(recipe, "builtin").config.normalise
+    cache.mkdir(parents=True, exist_ok=True)
 
-    file = folder / f"{seed:05d}.npz"
-    if file.exists():
-        return file
-    rng = np.random.default_rng(1_000_000 + seed)
-    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-    diameter = float(np.exp(rng.uniform(*np.log(DIAMETERS))))
-    z_step = float(np.exp(rng.uniform(*np.log(Z_STEPS))))
-    shape = (int(np.clip(round(60 / z_step), 32, 80)), 112, 112)
-    tissue = synthesise(kind, shape, 1_000_000 + seed, cell_diameter=diameter, z_step=z_step)  # type: ignore[arg-type]
-    image = np.asarray(tissue.image.data)
-    normalised = drain(statistics(image, NORMALISE)).apply(image)
-    part = file.with_suffix(".part")
-    with part.open("wb") as handle:
-        np.savez_compressed(handle, image=normalised.astype(np.float16), labels=tissue.labels.data.astype(np.uint16))
-    part.replace(file)
-    return file
+    def stack(number: int) -> TrainingStack:
+        file = cache / f"{number:08d}.npz"
+        if not file.is_file():
+            tissue = training_tissue(number, real=real, without=without)
+            image, labels = np.asarray(tissue.image.data), np.asarray(tissue.labels.data)
+            normalised = drain(statistics(image, normalise)).apply(image).astype(np.float16)
+            with replacing(file) as part, part.open("wb") as handle:
+                np.savez(handle, image=normalised, labels=labels.astype(np.uint16), spacing=tissue.image.spacing)
+        with np.load(file, allow_pickle=False) as arrays:
+            image, labels, spacing = arrays["image"], arrays["labels"], arrays["spacing"]
+        return TrainingStack.from_labels(image, labels, spacing=spacing.tolist(), name=file.stem)
+
+    return stack
 
 
 def main() -> None:
-    """Make the stacks, train, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path("build/builtin"), help="folder for the stacks")
-    parser.add_argument("--stacks", type=int, default=900)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=35.0)
-    parser.add_argument("--steps", type=int, help="end earlier, after this many steps")
-    parser.add_argument("--only-stacks", action="store_true", help="make the stacks and stop")
-    parser.add_argument("-o", "--output", type=Path, default=Path("src/napari_scutoid/models/builtin"))
-    arguments = parser.parse_args()
-
-    arguments.cache.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(arguments.workers) as pool:
-        files = list(pool.map(make_stack, range(arguments.stacks), [arguments.cache] * arguments.stacks, chunksize=4))
-    print(f"{len(files)} stacks in {arguments.cache}", flush=True)
-    if arguments.only_stacks:
-        return
-
-    import torch
-
-    from napari_scutoid.network.checkpoint import save_model
-    from napari_scutoid.network.dataset import Example
-    from napari_scutoid.network.train import Schedule, train
-    from napari_scutoid.network.unet import build
-
-    examples = []
-    for file in files:
-        with np.load(file, allow_pickle=False) as arrays:
-            if arrays["labels"].any():
-                examples.append(Example.from_labels(arrays["image"], arrays["labels"]))
-    torch.manual_seed(0)
-    module = build(ARCHITECTURE, 2)
-    schedule = Schedule(minutes=arguments.minutes, steps=arguments.steps)
-    started, last = time.monotonic(), 0.0
-
-    def report(progress: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last > 30:
-            last = time.monotonic()
-            print(f"{(last - started) / 60:5.1f} min  {progress.fraction:6.1%}  {progress.step}", flush=True)
-
-    trained = drain(train(module, examples, schedule, bf16=True), report)
-    config = ModelConfig(
-        name="builtin",
-        description="Foreground and boundary of epithelial cells in membrane-stained confocal stacks.",
-        licence="BSD-3-Clause",
-        training_data=f"{len(examples)} synthetic stacks, scripts/train_builtin.py, {len(trained.losses)} steps",
-        architecture=ARCHITECTURE,
-        normalise=NORMALISE,
-        cell_diameter=16.0,
-        cell_diameter_range=(11.0, 24.0),
-        anisotropy_range=Z_STEPS,
+    """Train, tune, save."""
+    options = _options()
+    recipe = read_train_recipe(options.recipe)
+    make = stack_maker(options.cache / "stacks", recipe, [_labels(file) for file in options.real], options.without)
+    run_file = options.cache / "run.pt"
+    saved = load_training(run_file) if run_file.is_file() else None
+    start = starting_point(recipe, "builtin")
+    config = start.config.model_copy(
+        update={"cell_diameter": CELL_DIAMETER, "cell_diameter_range": DIAMETERS, "anisotropy_range": Z_STEPS}
     )
-    save_model(arguments.output, trained.module, config)
-    print(f"saved {arguments.output}; mean loss of the last 100 steps {np.mean(trained.losses[-100:]):.4f}")
+    device = choose_device("auto")
+    precision = training_precision(recipe, device)
+    settings = settings_for(Recipe(), config)
+    predicting = Predict(device=device.type, precision="fp32" if precision == "fp32" else "bf16")
+    judge = Validator(
+        [make(VALIDATION + number) for number in range(options.validation)],
+        config,
+        recipe,
+        cell_scorer(settings),
+        predicting,
+    )
+    curves = Curves(options.cache, recipe.outputs, None if saved is None else int(saved["epochs"]))
+
+    def report(epoch: Epoch) -> None:
+        curves.add(epoch)
+        print(
+            json.dumps({name: round(value, 4) for name, value in epoch.record.items() if value is not None}), flush=True
+        )
+
+    trained = follow(
+        train(
+            start.module,
+            config.outputs,
+            Samples([], config.outputs, recipe, make),
+            recipe,
+            device=str(device),
+            precision=precision,
+            multiple=config.architecture.multiple,
+            judge=judge,
+            file=run_file,
+            resume=saved,
+            on_epoch=report,
+            workers=options.workers,
+        )
+    )
+    config, told = follow(tuned(trained.module, config, judge, recipe, settings))
+    print(told)
+    config = config.model_copy(
+        update={
+            "description": "Foreground and boundary of epithelial cells in membrane-stained confocal stacks.",
+            "licence": "BSD-3-Clause",
+            "training_data": f"synthetic stacks made by scripts/train_builtin.py, {trained.steps} steps "
+            f"(best weights after epoch {trained.best_epoch}), {trained.seconds / 60:.0f} min in {precision}",
+        }
+    )
+    save_model(options.output, trained.module.cpu(), config)
+    print(f"saved {options.output}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--cache", type=Path, default=Path("build/builtin"), help="folder for stacks and the run")
+    parser.add_argument("--real", type=Path, nargs="*", default=[], help="HDF5 files with a data set `label`")
+    parser.add_argument("--without", nargs="*", default=[], help="factors of the generator to switch off")
+    parser.add_argument("--validation", type=int, default=N_VALIDATION, help="synthetic stacks to score on")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make samples ahead")
+    parser.add_argument("-o", "--output", type=Path, default=Path("src/napari_scutoid/models/builtin"))
+    return parser.parse_args()
+
+
+def _labels(file: Path) -> NDArray[Any]:
+    from napari_scutoid.io.open import open_labels
+
+    return np.asarray(open_labels(file, "label").data[:])
 
 
 if __name__ == "__main__":

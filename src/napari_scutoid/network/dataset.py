@@ -36,6 +36,8 @@ WIDE_MARGIN = 8
 N_ANCHORS = 2000
 PATCHES_PER_SYNTHETIC = 16
 """How often a synthetic stack is used: making one takes as long as many patches."""
+MIXED = 8
+"""Synthetic stacks that are used in turn, so that a batch does not hold one stack only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +158,7 @@ class Samples:
         self.outputs = tuple(outputs)
         self.recipe = recipe
         self.seed = recipe.optimise.seed if seed is None else seed
-        self._synthetic = None if synthetic is None else lru_cache(maxsize=4)(synthetic)
+        self._synthetic = None if synthetic is None else lru_cache(maxsize=MIXED)(synthetic)
 
     def sample(self, number: int, patch: Triple) -> tuple[NDArray[np.float32], ...]:
         """Return image (1, z, y, x), target and weight (n, z, y, x) of one sample."""
@@ -183,7 +185,7 @@ class Samples:
 
     def _stack(self, number: int, rng: np.random.Generator) -> TrainingStack:
         if self._synthetic is not None and rng.random() < self.recipe.sampling.synthetic_share:
-            return self._synthetic(number // PATCHES_PER_SYNTHETIC)
+            return self._synthetic(number // (PATCHES_PER_SYNTHETIC * MIXED) * MIXED + number % MIXED)
         return self.stacks[int(rng.integers(len(self.stacks)))]
 
 

@@ -7,6 +7,7 @@ settings are what ``scutoid segment --recipe`` takes.
 from napari_scutoid.recipe.cells import Cleanup, Partition, Watershed
 from napari_scutoid.recipe.image import Normalise, Predict, Rescale
 from napari_scutoid.recipe.part import Part, number
+from napari_scutoid.recipe.train import TrainRecipe, read_train_recipe
 from napari_scutoid.recipe.whole import RECIPE_VERSION, Recipe, read_recipe, recipe_yaml, validation_message
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "Predict",
     "Recipe",
     "Rescale",
+    "TrainRecipe",
     "Watershed",
     "number",
     "read_recipe",
+    "read_train_recipe",
     "recipe_yaml",
     "validation_message",
 ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from napari_scutoid.recipe.image import Normalise
 from napari_scutoid.recipe.part import Part, number
+from napari_scutoid.recipe.whole import read_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Triple = tuple[int, int, int]
 
@@ -289,3 +293,14 @@ class TrainRecipe(Part):
             if name in UNBOUNDED_TARGETS:
                 raise ValueError(f"{name!r} is no probability; use relative_distance")
         return self
+
+
+def read_train_recipe(path: str | Path) -> TrainRecipe:
+    """Read the settings of a training run from YAML.
+
+    Raises
+    ------
+    ScutoidError
+        When the file is missing, no YAML, or holds a setting that does not exist or is out of bounds.
+    """
+    return read_settings(path, TrainRecipe, "docs/train.md")

@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.recipe.cells import Cleanup, Partition, Watershed
 from napari_scutoid.recipe.image import Normalise, Predict, Rescale
-from napari_scutoid.recipe.part import Part
+from napari_scutoid.recipe.part import P, Part
 
 if TYPE_CHECKING:
     import yaml
+
+    from napari_scutoid.recipe.train import TrainRecipe
 
 RECIPE_VERSION: Literal[1] = 1
 
@@ -38,6 +40,25 @@ def read_recipe(path: str | Path) -> Recipe:
     ScutoidError
         When the file is missing, no YAML, or holds a setting that does not exist or is out of bounds.
     """
+    return read_settings(path, Recipe, "docs/recipe.md")
+
+
+def read_settings(path: str | Path, kind: type[P], page: str) -> P:
+    """Read a group of settings from YAML.
+
+    Parameters
+    ----------
+    path : path
+    kind : subclass of Part
+        What the file holds.
+    page : str
+        The page of the documentation that lists the settings.
+
+    Raises
+    ------
+    ScutoidError
+        As `read_recipe`.
+    """
     import yaml
 
     file = Path(path)
@@ -53,25 +74,25 @@ def read_recipe(path: str | Path) -> Recipe:
         raise ScutoidError(
             f"The recipe {file} is not valid YAML",
             _yaml_message(error),
-            "compare it with the example in docs/recipe.md",
+            f"compare it with the example in {page}",
         ) from error
     if not isinstance(settings, dict):
         raise ScutoidError(
             f"The recipe {file} holds no settings",
             f"its top level is a {type(settings).__name__}",
-            "start from the example in docs/recipe.md",
+            f"start from the example in {page}",
         )
     try:
-        return Recipe.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
         raise ScutoidError(
             f"The recipe {file} has a wrong setting",
             validation_message(error),
-            "correct or remove that line; docs/recipe.md lists all settings",
+            f"correct or remove that line; {page} lists all settings",
         ) from error
 
 
-def recipe_yaml(recipe: Recipe, *, only_set: bool = False) -> str:
+def recipe_yaml(recipe: Recipe | TrainRecipe, *, only_set: bool = False) -> str:
     """Return a recipe as YAML text; with ``only_set``, without the settings left at their default."""
     import yaml
 

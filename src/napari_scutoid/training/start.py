@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BUILTIN_NORMALISE = Normalise(method="percentile", low_percentile=1.0, high_percentile=99.5, stabilise="sqrt")
 NETWORKS: Mapping[str, Architecture] = MappingProxyType(
     {
-        "builtin": Architecture(plan=((16, 16), (32, 32), (64, 64), (96, 96))),
+        "builtin": Architecture(plan=((16, 16), (32, 32), (64, 64))),
         "small": Architecture(name="MiniUNet3D", plan=MINI_PLAN),
         "full": Architecture(plan=CICEK_PLAN),
         "residual": Architecture(name="ResidualUNet3D", plan=RESIDUAL_PLAN),
