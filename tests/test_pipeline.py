@@ -9,7 +9,7 @@ import pytest
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.metrics import evaluate
-from napari_scutoid.network.checkpoint import save_model
+from napari_scutoid.network.checkpoint import load_model, save_model
 from napari_scutoid.network.config import Architecture, ModelConfig, Output
 from napari_scutoid.network.unet import build
 from napari_scutoid.pipeline import run, settings_for
@@ -27,7 +27,8 @@ def cyst():
     optics = {"apical": 1.0, "lumen_fill": 0.0, "photons": 60.0, "read_noise": 0.02, "blur": 0.5, "axial": 1.2}
     optics |= {"thickness": 0.5, "missing": 0.0, "saturation": 0.0, "cytoplasm": 0.05, "background": 0.02}
     optics |= {"nuclei": 1.0, "puncta": 0.0, "debris": 0, "attenuation": 0.8, "regrid": 0.0, "gamma": 1.0}
-    return synthesise("cyst", (48, 64, 64), 4, cell_diameter=14, optics=optics)
+    plain = ("unequal_sizes", "irregular", "cell_height", "lumen_folds", "interpolation", "bleed_through", "scatter")
+    return synthesise("cyst", (48, 64, 64), 4, cell_diameter=14, optics=optics, without=plain)
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +180,22 @@ def test_a_model_that_predicts_something_else_is_refused_before_the_stack_is_rea
     save_model(tmp_path / "lumen", build(config.architecture, 1), config)
     with pytest.raises(ScutoidError, match="no output named foreground or boundary, only lumen"):
         drain(run(Volume(Untouched()), AS_IT_IS, tmp_path / "lumen"))
+
+
+def test_without_a_foreground_the_whole_stack_is_divided_into_cells_and_the_user_is_told(tmp_path):
+    both, config = load_model("builtin")
+    state = both.state_dict()
+    state |= {name: state[name][1:] for name in ("head.weight", "head.bias")}
+    alone = build(config.architecture, 1)
+    alone.load_state_dict(state)
+    save_model(tmp_path / "walls", alone, config.model_copy(update={"outputs": (Output(name="boundary"),)}))
+    packed = synthesise("packed", (32, 48, 48), 4, cell_diameter=14).image
+    result = drain(run(packed, AS_IT_IS, tmp_path / "walls"))
+    assert set(result.probabilities) == {"boundary"}
+    assert any("no foreground" in warning for warning in result.warnings)
+    assert (result.labels.data > 0).all()
+    n, expected = (one.provenance["cells"]["n"] for one in (result, drain(run(packed, AS_IT_IS))))
+    assert abs(n - expected) <= 0.2 * expected
 
 
 def test_the_hash_does_not_depend_on_the_byte_order(cyst, result):

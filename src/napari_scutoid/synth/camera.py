@@ -42,10 +42,11 @@ def render(geometry: Geometry, optics: Optics, rng: np.random.Generator) -> NDAr
     image = _illuminate(_blur(stain(geometry, optics, staining), optics, geometry.z_step), optics, geometry, light)
     image = _detect(image, optics, detector)
     low, high = np.float32(image.min()), np.float32(_upper(image, optics.saturation))
-    image = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) ** np.float32(optics.gamma)
+    image = np.asarray(np.clip((image - low) / max(float(high - low), 1e-6), 0, 1)) ** np.float32(optics.gamma)
     offset = light.uniform(0.0, 0.05)
     grey = (offset + (1 - offset) * image) * np.float32(optics.exposure * optics.full_scale)
-    return grey.round().astype(np.uint8 if optics.full_scale == 255 else np.uint16)
+    grey_values: NDArray[Any] = grey.round().astype(np.uint8 if optics.full_scale == 255 else np.uint16)
+    return grey_values
 
 
 def _blur(image: NDArray[np.float32], optics: Optics, step: float) -> NDArray[np.float32]:

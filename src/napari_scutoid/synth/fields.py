@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]
 
 
-def resize_matrix(old: int, new: int, order: int = 1) -> NDArray[np.float32]:
+def resize_matrix(old: int, new: int, order: Literal[1, 3] = 1) -> NDArray[np.float32]:
     """Return the weights, shape (new, old), that interpolate ``old`` voxels to ``new`` of the same total length.
 
     Linear or spline interpolation of one axis is a matrix product; over three axes that is some twenty times faster
@@ -23,8 +23,9 @@ def resize_matrix(old: int, new: int, order: int = 1) -> NDArray[np.float32]:
     """
     if old == 1:
         return np.ones((new, 1), np.float32)
-    weights = ndimage.zoom(np.eye(old), (new / old, 1), order=order, mode="nearest", grid_mode=True)
-    return np.asarray(weights, np.float32)
+    unit: NDArray[np.float32] = np.eye(old, dtype=np.float32)
+    weights: NDArray[np.float32] = ndimage.zoom(unit, (new / old, 1.0), order=order, mode="nearest", grid_mode=True)
+    return weights
 
 
 def apply_matrices(array: NDArray[np.float32], matrices: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -35,7 +36,7 @@ def apply_matrices(array: NDArray[np.float32], matrices: Sequence[NDArray[np.flo
     return resized
 
 
-def resize(array: NDArray[np.float32], shape: Shape, order: int = 1) -> NDArray[np.float32]:
+def resize(array: NDArray[np.float32], shape: Shape, order: Literal[1, 3] = 1) -> NDArray[np.float32]:
     """Interpolate an array to another shape over the same extent, edges of the outermost voxels aligned."""
     return apply_matrices(array, [resize_matrix(a, b, order) for a, b in zip(array.shape, shape, strict=True)])
 

@@ -134,8 +134,9 @@ class Form:
 class Solid(Protocol):
     """One piece of tissue: for points (n, 3) their foot on the skeleton and their apico-basal depth."""
 
-    hollow: bool
-    """Whether what is below depth 0 is a lumen."""
+    @property
+    def hollow(self) -> bool:
+        """Whether what is below depth 0 is a lumen."""
 
     def foot(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the nearest point of the form's skeleton, shape (n, 3)."""

@@ -95,7 +95,9 @@ def _fill(
     n_cells = max(1, round(tissue_volume / form.cell_volume))
     rods, owner = _rods(solid, form, grid[inside], depth[inside], n_cells, rng)
     owner += labels.max()
-    tree = cKDTree(rods)
+    if not rods[:, 3].any():
+        rods = rods[:, :3]
+    tree = cKDTree(rods, balanced_tree=False)  # queries are what costs, and midpoints make them cheaper
     warp = _smooth_noise(coarse_shape, rng, form.cell_diameter / _COARSE) * (form.warp * form.edge)
     fields = np.concatenate([depth.reshape(1, *coarse_shape).clip(-9, 9), warp]).astype(np.float32)
 
@@ -137,7 +139,7 @@ def _rods(
         growth = rng.normal(size=3) * rng.uniform(0.0, 0.45) * float(rng.random() < 0.6)
         reach = (growth + rng.normal(size=(len(seeds), 3)) * rng.uniform(0.0, 0.25)) * edge
         ends = seeds - reach, seeds + reach
-        steps = np.linspace(0, 1, 5)
+        steps = np.linspace(0, 1, 4)
     else:
         middle = np.abs(depth - 0.5) < 0.2
         seeds = _spread(candidates[middle] if middle.any() else candidates, n_seeds, form, rng)
@@ -178,17 +180,19 @@ def _divide(
 def _spread(candidates: NDArray[np.float64], count: int, form: Form, rng: np.random.Generator) -> NDArray[np.float64]:
     """Choose spread points out of many by Lloyd's relaxation, closer to each other where cells are small."""
     count = min(count, len(candidates))
-    pool = candidates[rng.choice(len(candidates), min(len(candidates), 60 * count), replace=False)]
+    enough = min(len(candidates), 60 * count, max(20_000, 15 * count))
+    pool = candidates[rng.choice(len(candidates), enough, replace=False)]
     small = slow_waves(pool, rng.uniform(4, 12) * form.edge, rng)
     density = np.exp(3 * form.patches * np.clip(small, -1.5, 1.5))
     seeds = pool[rng.choice(len(pool), count, replace=False, p=density / density.sum())]
     # The relaxed density of centres goes with the weight to the power 3 / 5 (Gersho's conjecture in three dimensions).
     weight = density ** (5 / 3)
+    pool_tree = cKDTree(pool, balanced_tree=False)
     for _ in range(form.relaxation):
         nearest = cKDTree(seeds).query(pool)[1]
         size = np.maximum(np.bincount(nearest, weight, minlength=count), 1e-9)
         mean = np.stack([np.bincount(nearest, weight * pool[:, a], minlength=count) for a in range(3)], axis=1)
-        seeds = pool[cKDTree(pool).query(mean / size[:, None])[1]]
+        seeds = pool[pool_tree.query(mean / size[:, None])[1]]
     return np.unique(seeds, axis=0)
 
 

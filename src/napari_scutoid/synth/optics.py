@@ -7,7 +7,7 @@ each of these effects in excess is not surprised by a real microscope (domain ra
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_scutoid.synth.fields import log_uniform, sometimes
 
@@ -147,7 +147,7 @@ class Optics:
     crosstalk: float
     coarse_z: float
     coarse_xy: float
-    spline: int
+    spline: Literal[1, 3]
     regrid: float
     gamma: float
     saturation: float
@@ -178,14 +178,14 @@ class Optics:
         """
         width = cell_diameter * z_step ** (1 / 3)  # of a cell, in x voxels
         fine = width / 16
-        accumulates = rng.random() < 0.55
+        accumulates = rng.random() < 0.65
         thickness = sometimes(rng, 0.6, log_uniform(rng, 0.3, 0.9), log_uniform(rng, 0.9, 1.9)) * fine
         blur = log_uniform(rng, 0.2, 1.0) * fine
         axial = min(log_uniform(rng, 1.0, 3.5), 0.14 * width / blur)
         # Blur lowers a membrane's peak. Cells are told apart by what is left of it above noise and cytoplasm.
         thickness = min(max(thickness, 0.21), 4.25)
         peak = ((thickness**2 + 0.25) / (thickness**2 + blur**2 + 0.25)) ** 0.5
-        photons, read_noise = log_uniform(rng, 6, 2000), log_uniform(rng, 0.003, 0.3)
+        photons, read_noise = log_uniform(rng, 6, 10_000), log_uniform(rng, 0.002, 0.3)
         calm = min(1.0, MOST_NOISE * peak * min(1.0, fine) ** 0.5 / (1 / photons + read_noise**2) ** 0.5)
         cytoplasm = sometimes(rng, 0.35, rng.uniform(0.0, 0.02), log_uniform(rng, 0.02, 0.45)) * peak
         # What was taken far coarser than the grid can no longer show the cells.
@@ -196,14 +196,14 @@ class Optics:
             missing=sometimes(rng, 0.5, rng.uniform(0, 0.12), 0.0),
             facing=sometimes(rng, 0.5, 1.0, rng.uniform(0.4, 1.3)),
             patchiness=rng.uniform(0.0, 0.5),
-            apical=log_uniform(rng, 2, 20) if accumulates else log_uniform(rng, 0.5, 2),
+            apical=log_uniform(rng, 2, 30) if accumulates else log_uniform(rng, 0.5, 2),
             basal=log_uniform(rng, 0.25, 2.0),
-            lumen_fill=log_uniform(rng, 0.3, 12) if accumulates else sometimes(rng, 0.5, 0.0, rng.uniform(0, 0.5)),
+            lumen_fill=log_uniform(rng, 0.3, 20) if accumulates else sometimes(rng, 0.5, 0.0, rng.uniform(0, 0.5)),
             # As dark as the outside in a third of the stacks: there only the walls tell what is a cell.
             cytoplasm=cytoplasm,
             cell_spread=sometimes(rng, 0.4, 0.0, rng.uniform(0.1, 0.9)) * (1.0 - cytoplasm),
             texture=sometimes(rng, 0.7, rng.uniform(0.1, 0.4), rng.uniform(0.4, 1.0)),
-            background=sometimes(rng, 0.65, rng.uniform(0.0, 0.06), rng.uniform(0.0, 0.4)),
+            background=sometimes(rng, 0.7, rng.uniform(0.0, 0.05), rng.uniform(0.0, 0.4)),
             nuclei=sometimes(rng, 0.5, 1.0, log_uniform(rng, 0.1, 1.8)),
             nucleus_size=rng.uniform(0.3, 0.85),
             bleed_through=sometimes(rng, 0.75, 0.0, rng.uniform(0.05, 0.5)) * peak,
@@ -221,10 +221,10 @@ class Optics:
             crosstalk=sometimes(rng, 0.7, 0.0, rng.uniform(0.05, 0.3)),
             coarse_z=sometimes(rng, 0.6, 1.0, min(rng.uniform(1, 4), max(1.0, cell_slices / 6))),
             coarse_xy=sometimes(rng, 0.7, 1.0, min(rng.uniform(1, 2), max(1.0, width / 8))),
-            spline=int(rng.choice([1, 3])),
+            spline=1 if rng.random() < 0.5 else 3,
             regrid=sometimes(rng, 0.35, rng.uniform(0.2, 0.9) * min(1.0, fine), 0.0),
             gamma=log_uniform(rng, 0.55, 1.7),
-            saturation=sometimes(rng, 0.5, 0.0, log_uniform(rng, 0.001, 0.25)),
+            saturation=sometimes(rng, 0.6, 0.0, log_uniform(rng, 0.001, 0.2)),
             exposure=sometimes(rng, 0.5, 1.0, log_uniform(rng, 0.15, 1.0)),
             full_scale=int(rng.choice([255, 4095, 65535])),
         )

@@ -31,14 +31,15 @@ BYTES_PER_VOXEL = 160
 FACTORS: tuple[str, ...] = (*FORM_FACTORS, "real_geometry", *OPTICS_FACTORS)
 """What can be switched off by name, to learn what it is worth."""
 
-TRAINING_KINDS: Mapping[Kind, float] = {"gland": 0.35, "cyst": 0.15, "sheet": 0.15, "packed": 0.35}
+TRAINING_KINDS: Mapping[Kind, float] = {"gland": 0.4, "cyst": 0.12, "sheet": 0.13, "packed": 0.35}
 """Shares of the forms among training stacks of synthetic geometry."""
 
-REAL_SHARE = 0.3
+REAL_SHARE = 0.25
 """Share of the training stacks that show real geometry, where there is any."""
 
 
-_VOXELS = 900_000
+_VOXELS = 1_000_000
+_LEAST_TISSUE = 0.05  # of the voxels of a training stack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +57,7 @@ def synthesise(
     *,
     cell_diameter: float = 16.0,
     z_step: float = 1.0,
-    optics: Mapping[str, float] | None = None,
+    optics: Mapping[str, Any] | None = None,
     without: Collection[str] = (),
 ) -> SyntheticTissue:
     """Make a synthetic epithelium, one piece in the middle; the same arguments give the same voxels.
@@ -140,19 +141,20 @@ def training_tissue(
     form = Form.random(kind, for_form, cell_diameter=diameter, z_step=z_step, without=without)
     which, share = rng.random(), rng.random()
     if shape is None:
-        deep = int(np.clip(round(64 / form.z_step), 24, 80))
+        deep = int(np.clip(round(56 / form.z_step), 24, 64))
         wide = 8 * round((_VOXELS / deep) ** 0.5 / 8)
         shape = (deep, wide, wide)
-    geometry = None
-    if real and share < REAL_SHARE and "real_geometry" not in without:
+    # Smaller cells would need more of a segmented volume than there is, and mirror it again and again.
+    if real and share < REAL_SHARE and "real_geometry" not in without and form.cell_diameter > 9:
         volume = real[int(which * len(real))]
         size = {"cell_diameter": form.cell_diameter, "z_step": form.z_step}
         geometry = real_geometry(volume, shape, for_cells, **size)
     else:
-        for centred in (form, replace(form, off_centre=0.16), replace(form, kind="packed", fills=True, pieces=1)):
-            geometry = make_geometry(centred, shape, for_cells)
-            if geometry.labels.max() > 3 and np.count_nonzero(geometry.labels) > 0.08 * geometry.labels.size:
+        geometry = make_geometry(form, shape, for_cells)
+        for second in (replace(form, off_centre=0.16), replace(form, kind="packed", fills=True, pieces=1)):
+            if geometry.labels.max() > 3 and np.count_nonzero(geometry.labels) > _LEAST_TISSUE * geometry.labels.size:
                 break
+            geometry = make_geometry(second, shape, for_cells)
     drawn = Optics.random(for_optics, cell_diameter=form.cell_diameter, z_step=form.z_step, without=without)
     return _finished(geometry, render(geometry, drawn, for_image), form.cell_diameter, "training", seed)
 
