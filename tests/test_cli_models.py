@@ -6,9 +6,12 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+import h5py
+import numpy as np
 import pytest
+import torch
 
-from napari_scutoid.network.checkpoint import save_model, user_models
+from napari_scutoid.network.checkpoint import read_config, save_model, user_models
 from napari_scutoid.network.config import Architecture, ModelConfig
 from napari_scutoid.network.unet import build
 from told import assert_is_message, scutoid
@@ -91,3 +94,78 @@ def test_the_card_says_how_stacks_are_brought_to_the_models_scale(rescale, words
 def test_an_unknown_model_is_one_message(capsys: CaptureFixture[str]) -> None:
     assert scutoid("models", "show", "nope") == 2
     assert_is_message(capsys.readouterr().err, "nope", "builtin")
+
+
+SETTINGS = "model: {name: UNet3D, in_channels: 1, out_channels: 1, f_maps: [4, 8], num_groups: 2}\n"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A model as PlantSeg keeps it."""
+    network = Architecture(
+        name="pytorch3dunet.UNet3D", plan=((2, 4), (4, 8)), options={"order": "gcr", "groups": 2}, norm="group"
+    )
+    folder = tmp_path / "ovules ds2x"
+    folder.mkdir()
+    (folder / "config_train.yml").write_text(SETTINGS)
+    torch.save({"model_state_dict": build(network, 1).state_dict()}, folder / "best_checkpoint.pytorch")
+    return folder / "best_checkpoint.pytorch"
+
+
+def test_import_makes_a_model_that_is_listed_and_segments(checkpoint, home, tmp_path, capsys) -> None:
+    assert scutoid("models", "import", checkpoint, "--cell-diameter", 20, "--licence", "MIT") == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Note: Its outputs are taken to be boundary" in printed.err
+    assert scutoid("models", "list") == 0
+    assert "ovules_ds2x  boundary" in capsys.readouterr().out
+    assert read_config(home / "ovules_ds2x").licence == "MIT"
+    stack = tmp_path / "stack.h5"
+    with h5py.File(stack, "w") as file:
+        file["raw"] = np.random.default_rng(0).integers(0, 255, (16, 24, 24)).astype(np.uint8)
+    recipe = tmp_path / "as_it_is.yaml"
+    recipe.write_text("rescale: {mode: none}\n")
+    labels = tmp_path / "out.h5"
+    assert scutoid("segment", stack, "--model", "ovules_ds2x", "--recipe", recipe, "-o", labels) == 0
+    assert "predicts no foreground" in capsys.readouterr().err
+    with h5py.File(labels) as file:
+        assert file["label"].shape == (16, 24, 24)
+
+
+def test_import_replaces_nothing_unasked(checkpoint, home, tmp_path, capsys) -> None:
+    assert scutoid("models", "import", checkpoint, "-o", tmp_path / "mine") == 0
+    assert read_config(tmp_path / "mine").name == "mine"
+    assert not home.exists()
+    capsys.readouterr()
+    assert scutoid("models", "import", checkpoint, "-o", tmp_path / "mine") == 2
+    assert_is_message(capsys.readouterr().err, "that exists", "--replace")
+    assert scutoid("models", "import", checkpoint, "-o", tmp_path / "mine", "--replace", "--licence", "MIT") == 0
+    assert read_config(tmp_path / "mine").licence == "MIT"
+    capsys.readouterr()
+    assert scutoid("models", "import", checkpoint, "-o", tmp_path, "--replace", "--name", "x") == 2
+    assert_is_message(capsys.readouterr().err, "that exists")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--name", "../../evil"], ["cannot be named '../../evil'", "--name"]),
+        (["--name", ".hidden"], ["cannot be named"]),
+        (["--name", "a/b"], ["cannot be named"]),
+        (["--name", "x.part"], ["cannot be named"]),
+        (["--name", "builtin"], ["a built-in model has this name"]),
+        (["--cell-diameter", "20", "--voxel-size", "1", "1", "1"], ["give one"]),
+        (["--voxel-size", "1", "-1", "1"], ["voxel_size_um"]),
+        (["--outputs", "a,b"], ["2 outputs are named, but it has 1"]),
+        (["--config", "nowhere.yml"], ["nowhere.yml", "No such file"]),
+    ],
+)
+def test_wrong_wishes_for_an_import(arguments, words, checkpoint, home, capsys) -> None:
+    assert scutoid("models", "import", checkpoint, *arguments) == 2
+    assert_is_message(capsys.readouterr().err, *words)
+    assert not home.exists()
+
+
+def test_a_checkpoint_that_is_missing(home, tmp_path, capsys) -> None:
+    assert scutoid("models", "import", tmp_path / "nowhere.pt") == 2
+    assert_is_message(capsys.readouterr().err, "nowhere.pt", "No such file")

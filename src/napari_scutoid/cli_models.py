@@ -4,6 +4,8 @@ Importing this module loads nothing heavy, as `cli` says of itself.
 """
 
 import json
+import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,15 @@ from napari_scutoid.errors import ScutoidError
 
 if TYPE_CHECKING:
     from napari_scutoid.network.config import ModelConfig
+
+
+class Normalisation(StrEnum):
+    """How intensities were normalised in training."""
+
+    zscore = "zscore"
+    minmax = "minmax"
+    percentile = "percentile"
+
 
 app = typer.Typer(
     help="List, show, import and export models. docs/models.md explains them.",
@@ -51,6 +62,97 @@ def show(model: Model, as_json: AsJson = False) -> None:
         print(json.dumps({"folder": str(folder), "config": config.model_dump(mode="json")}))
     else:
         print("\n".join(f"{what + ':':<21} {value}" for what, value in card(folder, config).items()))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="Checkpoint: *.pytorch or *.pt of pytorch-3dunet or PlantSeg, or *.pth.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option(help="Its settings (YAML); without it config_train.yml beside the checkpoint.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name to keep it under; without it the file's, or its folder's.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Model folder; without it among your models.")
+    ] = None,
+    outputs: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names of its outputs in order, e.g. foreground,boundary.")
+    ] = None,
+    normalise: Annotated[
+        Normalisation | None, typer.Option(help="How intensities were normalised in training; wins over its settings.")
+    ] = None,
+    cell_diameter: Annotated[
+        float | None, typer.Option(min=2.0, max=500.0, help="Diameter, in voxels, of the cells it was trained on.")
+    ] = None,
+    voxel_size: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            metavar="Z Y X", help="Voxel edges in micrometres that it was trained on; or say --cell-diameter."
+        ),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights, e.g. CC-BY-4.0.")] = "",
+    description: Annotated[str, typer.Option(help="What it is for, for its card.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model of that name.")] = False,
+) -> None:
+    """Make a model that another program trained one of your own.
+
+    The weights and the network stay exactly as they are; docs/models.md lists which networks are known.
+    """
+    from napari_scutoid.network.checkpoint import save_model
+    from napari_scutoid.network.foreign import Told, read_foreign_model
+
+    if cell_diameter is not None and voxel_size is not None:
+        raise ScutoidError(
+            f"The model {file} could not be imported", "both --cell-diameter and --voxel-size are given", "give one"
+        )
+    name = name or (output.name if output else _usual_name(file))
+    folder = _free_folder(name, output, replace=replace)
+    told = Told(
+        outputs=None if outputs is None else [one.strip() for one in outputs.split(",")],
+        normalise=None if normalise is None else normalise.value,
+        cell_diameter=cell_diameter,
+        voxel_size_um=voxel_size,
+        licence=licence,
+        description=description,
+    )
+    found = read_foreign_model(file, name, told, config)
+    save_model(folder, found.module, found.config)
+    for note in found.notes:
+        typer.echo(f"Note: {note}", err=True)
+    typer.echo(f"Written: {folder}; `scutoid models show {folder if output else name}` shows its card", err=True)
+
+
+def _usual_name(file: Path) -> str:
+    """Return a checkpoint's name, or its folder's where all checkpoints are named alike."""
+    alike = re.fullmatch(r"(best|last)_checkpoint|checkpoint|model", file.stem)
+    return re.sub(r"[^\w.-]+", "_", file.resolve().parent.name if alike else file.stem, flags=re.ASCII).strip("._-")
+
+
+def _free_folder(name: str, output: Path | None, *, replace: bool) -> Path:
+    """Return the folder for a model that is new here, or may be replaced."""
+    from napari_scutoid.network.checkpoint import list_models, may_become_a_model, user_models
+
+    # A name is a folder of the user's: nothing that leaves it, hides it, or is a device on some system.
+    if not re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,98}\w)?", name, re.ASCII) or name.endswith(".part"):
+        raise ScutoidError(
+            f"The model cannot be named {name!r}", "a name has letters, digits, - and _", "give another with --name"
+        )
+    folder = user_models() / name if output is None else output
+    own = list_models().get(name, folder)
+    if output is None and own != folder:
+        raise ScutoidError(
+            f"The model cannot be named {name}", "a built-in model has this name", "give another with --name"
+        )
+    if not may_become_a_model(folder) or (folder.exists() and any(folder.iterdir()) and not replace):
+        raise ScutoidError(
+            f"The model could not be saved as {folder}",
+            "that exists",
+            "give another name with --name, or --replace a model",
+        )
+    return folder
 
 
 def card(folder: Path, config: "ModelConfig") -> dict[str, str]:

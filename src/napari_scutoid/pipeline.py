@@ -32,8 +32,10 @@ UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
 BYTES_PER_VOXEL = 50
 """Memory that a voxel of the working grid takes where holes are closed, about: twelve arrays of single precision."""
-NEEDED = ("foreground", "boundary")
-"""Outputs of a model that cells are made from."""
+FOREGROUND = "foreground"
+BOUNDARY = "boundary"
+NEEDED = (FOREGROUND, BOUNDARY)
+"""Outputs of a model that cells are made from; without the first, everything is taken for tissue."""
 SEEDS = "seeds"
 """Output that replaces the seeds found in the distance to walls, where a model has it."""
 VERSIONED = ("napari-scutoid", "numpy", "scipy", "scikit-image", "torch", "bioimage-cpp", "edt")
@@ -133,7 +135,12 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
         output.name: working.with_data(channel, f"predicted {output.name} with {config.name}")
         for output, channel in zip(config.outputs, prediction.probabilities, strict=True)
     }
-    foreground, boundary = (np.asarray(probabilities[name].data) for name in NEEDED)
+    boundary = np.asarray(probabilities[BOUNDARY].data)
+    if FOREGROUND in probabilities:
+        foreground = np.asarray(probabilities[FOREGROUND].data)
+    else:
+        foreground = np.ones_like(boundary)
+        warnings.append(_NO_FOREGROUND)
     seeds = probabilities.get(SEEDS)
     found = yield from cells_from_probabilities(
         foreground,
@@ -168,6 +175,12 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
         "warnings": warnings,
     }
     return Result(labels, probabilities, provenance)
+
+
+_NO_FOREGROUND = (
+    "This model predicts no foreground, so the whole stack was taken for tissue and divided into cells. Where tissue "
+    "does not fill it, cut the stack to the tissue, or use a model that predicts foreground too."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,7 +254,8 @@ def _check_smallest_size(recipe: Recipe, volume: Volume) -> None:
 def _check_outputs(config: ModelConfig) -> None:
     """Say before the stack is read that a model predicts something else."""
     names = [output.name for output in config.outputs]
-    if lacking := [name for name in NEEDED if name not in names]:
+    if BOUNDARY not in names:
+        lacking = [name for name in NEEDED if name not in names]
         raise ScutoidError(
             f"The model {config.name} cannot be used to segment cells",
             f"it has no output named {' or '.join(lacking)}, only {', '.join(names)}",

@@ -135,14 +135,17 @@ def load_model(name_or_folder: str | Path) -> tuple[Network, ModelConfig]:
             "copy the whole folder again",
         )
     # On the meta device the network takes no memory, so sizes are compared before any is allocated.
-    with torch.device("meta"):
-        module = build(config.architecture, len(config.outputs))
+    try:
+        with torch.device("meta"):
+            module = build(config.architecture, len(config.outputs))
+    except ValueError as error:
+        raise ScutoidError(what, f"its network cannot be built: {error}", "copy the whole folder again") from error
     expected = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     try:
         with safe_open(file, framework="pt") as weights:
             found = {name: list(weights.get_slice(name).get_shape()) for name in weights.keys()}
             if found != expected:
-                raise ScutoidError(what, _difference(expected, found), "use the folder as it was exported")
+                raise ScutoidError(what, difference(expected, found), "use the folder as it was exported")
             state = {name: weights.get_tensor(name) for name in expected}
     except (SafetensorError, OSError) as error:
         raise ScutoidError(what, f"{WEIGHTS} is damaged ({error})", "copy the whole folder again") from error
@@ -261,7 +264,8 @@ def _swap(part: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _difference(expected: dict[str, list[int]], found: dict[str, list[int]]) -> str:
+def difference(expected: dict[str, list[int]], found: dict[str, list[int]]) -> str:
+    """Return in words the first difference between the weights that a network needs, name -> shape, and those found."""
     for name, shape in expected.items():
         if name not in found:
             return f"its weights lack {name}"

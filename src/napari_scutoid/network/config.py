@@ -23,6 +23,8 @@ RESIDUAL_PLAN = ((16, 16), (32, 32), (64, 64), (128, 128), (256, 256))
 
 EC_DC_LEVELS = 4
 EC_DC_LAYERS = tuple(f"ec{n}" for n in range(8)) + tuple(f"dc{n}" for n in range(9, -1, -1))
+EC_DC_UP = ("dc9", "dc6", "dc3")
+"""Those of them that enlarge."""
 
 
 class Pytorch3dunet(Part):
