@@ -26,14 +26,12 @@ from napari_scutoid.network.train import train
 from napari_scutoid.network.training_file import load_training
 from napari_scutoid.network.validate import Validator
 from napari_scutoid.pipeline import settings_for
-from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Predict, Recipe, TrainRecipe, read_train_recipe
-from napari_scutoid.steps.normalise import statistics
-from napari_scutoid.synth.tissue import training_tissue
 from napari_scutoid.training.curves import Curves
 from napari_scutoid.training.run import training_precision
 from napari_scutoid.training.score import cell_scorer, tuned
 from napari_scutoid.training.start import starting_point
+from napari_scutoid.training.synthetic import synthetic_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,11 +58,9 @@ def stack_maker(
     def stack(number: int) -> TrainingStack:
         file = cache / f"{number:08d}.npz"
         if not file.is_file():
-            tissue = training_tissue(number, real=real, without=without)
-            image, labels = np.asarray(tissue.image.data), np.asarray(tissue.labels.data)
-            normalised = drain(statistics(image, normalise)).apply(image).astype(np.float16)
+            made = synthetic_stack(number, normalise, real=real, without=without)
             with replacing(file) as part, part.open("wb") as handle:
-                np.savez(handle, image=normalised, labels=labels.astype(np.uint16), spacing=tissue.image.spacing)
+                np.savez(handle, image=made.image, labels=made.labels.astype(np.uint16), spacing=made.spacing)
         with np.load(file, allow_pickle=False) as arrays:
             image, labels, spacing = arrays["image"], arrays["labels"], arrays["spacing"]
         return TrainingStack.from_labels(image, labels, spacing=spacing.tolist(), name=file.stem)

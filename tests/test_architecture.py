@@ -28,12 +28,12 @@ NAME = PACKAGE.name
 # Lowest level first. A room (a module or a folder right under the package) imports rooms of lower levels only.
 LEVELS = (
     {"errors", "progress"},
-    {"recipe", "volume", "resources"},
+    {"recipe", "volume", "resources", "cli_progress"},
     {"steps", "metrics", "io", "synth", "picture"},
     {"network", "proofread", "measure"},
     {"pipeline", "tune"},
     {"training"},
-    {"batch", "demo", "cli_progress", "cli_scores", "cli_train", "cli_tune", "cli_models"},
+    {"batch", "demo", "cli_scores", "cli_train", "cli_tune", "cli_models"},
     {"ui", "cli"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

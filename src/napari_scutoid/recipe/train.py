@@ -21,6 +21,13 @@ UNBOUNDED_TARGETS = ("distance",)
 """Those that are no probability, so that no loss here can teach them."""
 
 
+CHANGES = (
+    *("flip", "turn", "rotate", "tilt", "zoom", "shift", "shear", "elastic"),
+    *("brightness", "contrast", "gamma", "noise", "blur", "slices", "cutout"),
+)
+"""Settings of `Augment` that are probabilities."""
+
+
 class Sampling(Part):
     """What a training step sees."""
 

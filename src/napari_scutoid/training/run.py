@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.errors import ScutoidError
@@ -11,7 +12,7 @@ from napari_scutoid.network.dataset import Samples
 from napari_scutoid.network.device import choose_device, choose_precision
 from napari_scutoid.network.processes import ALONE
 from napari_scutoid.network.train import train
-from napari_scutoid.network.training_file import load_training
+from napari_scutoid.network.training_file import add_test_scores, load_training
 from napari_scutoid.network.transfer import freeze_encoder
 from napari_scutoid.network.validate import Validator
 from napari_scutoid.pipeline import NEEDED, settings_for
@@ -21,6 +22,7 @@ from napari_scutoid.training.curves import Curves
 from napari_scutoid.training.score import cell_scorer, tuned
 from napari_scutoid.training.stacks import split_stacks, training_stack, typical_diameter, write_roles
 from napari_scutoid.training.start import starting_point
+from napari_scutoid.training.synthetic import synthetic_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.network.dataset import TrainingStack
+    from napari_scutoid.network.learner import Record
     from napari_scutoid.network.optimise import TrainingPrecision
     from napari_scutoid.network.processes import Processes
     from napari_scutoid.network.train import Epoch, Trained
@@ -69,7 +72,7 @@ def train_model(
     ignore: int | None = None,
     device: str = "auto",
     resume: bool = False,
-    synthetic: Callable[[int, ModelConfig], TrainingStack] | None = None,
+    synthetic: Callable[[int], TrainingStack] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     processes: Processes = ALONE,
 ) -> Steps[NewModel]:
@@ -81,7 +84,8 @@ def train_model(
         Shared out as the recipe says, unless `valid_on` names stacks for validation.
     recipe : TrainRecipe
     folder : Path
-        The new model's. Its folder ``training`` holds learning curves, the stacks' roles, and what resuming needs.
+        The new model's, saved at every new best epoch and, tuned and scored, at the end. Its folder ``training`` holds
+        learning curves, the stacks' roles, and what resuming needs.
     valid_on : sequence of Material
     segmentation : Recipe, optional
         How stacks are rescaled and cells are made.
@@ -91,7 +95,7 @@ def train_model(
     resume : bool
         Go on with the run that `folder` holds.
     synthetic : callable, optional
-        Makes the synthetic stack of a number for a model, for the recipe's share of synthetic samples.
+        Makes the synthetic stack of a number, for the recipe's share of synthetic samples.
     on_epoch : callable, optional
         Told of each epoch.
     processes : Processes
@@ -123,7 +127,7 @@ def train_model(
     )
     run_folder = folder / TRAINING
     saved = load_training(run_folder / RUN) if resume else None
-    start = starting_point(recipe, folder.name, cell_diameter=typical_diameter(train_on))
+    start = starting_point(recipe, folder.name, cell_diameter=typical_diameter(train_on, ignore=ignore))
     settings = settings_for(segmentation or Recipe(), start.config)
     stacks: dict[str, TrainingStack] = {}
     for number, (name, material) in enumerate(everything.items()):
@@ -135,20 +139,22 @@ def train_model(
     where = choose_device(device)
     precision = training_precision(recipe, where)
     predicting = Predict(device=where.type, precision="fp32" if precision == "fp32" else "bf16")
-    makes_cells = all(name in [output.name for output in start.config.outputs] for name in NEEDED)
+    outputs = [output.name for output in start.config.outputs]
+    makes_cells = all(name in outputs for name in NEEDED)
 
-    def judge_of(names: Sequence[str]) -> Validator | None:
+    def judge_of(names: Sequence[str], settings: Recipe) -> Validator | None:
         some = [stacks[name] for name in names]
         scorer = cell_scorer(settings) if makes_cells else None
         return Validator(some, start.config, recipe, scorer, predicting) if some else None
 
-    make = None if synthetic is None else lambda number: synthetic(number, start.config)
-    curves = Curves(
-        run_folder, [output.name for output in start.config.outputs], None if saved is None else int(saved["epochs"])
-    )
+    make = synthetic or partial(synthetic_stack, normalise=start.config.normalise)
+    curves = Curves(run_folder, outputs, None if saved is None else int(saved["epochs"])) if processes.first else None
 
     def epoch_over(epoch: Epoch) -> None:
-        curves.add(epoch)
+        if curves is not None:  # only the first process is told
+            curves.add(epoch)
+        if epoch.best and epoch.number:
+            save_model(folder, epoch.module, _described(start.config, recipe, roles, epoch.record))
         if on_epoch is not None:
             on_epoch(epoch)
 
@@ -159,37 +165,40 @@ def train_model(
         recipe,
         device=str(where),
         precision=precision,
-        rate=start.rate if recipe.transfer.strategy == "all" else 1.0,
+        rate=start.rate,
         multiple=start.config.architecture.multiple,
         frozen=freeze_encoder(start.module) if recipe.transfer.strategy == "freeze" else (),
-        judge=judge_of(roles.valid),
+        judge=judge_of(roles.valid, settings),
         file=run_folder / RUN,
         resume=saved,
         on_epoch=epoch_over,
         processes=processes,
     )
     messages = [*start.messages, *([] if roles.valid else [_NO_VALIDATION])]
-    config = start.config.model_copy(
-        update={
-            "training_data": f"{len(roles.train)} stacks, {trained.steps} steps, {trained.seconds / 60:.1f} min",
-            "description": f"Trained by scutoid train from {recipe.transfer.start}"
-            if recipe.transfer.strategy != "scratch"
-            else "Trained by scutoid train from random weights",
-        }
-    )
+    if trained.patch != recipe.sampling.patch:
+        messages.append(f"The memory sufficed for patches of {' x '.join(map(str, trained.patch))} voxels only")
+    config = _described(start.config, recipe, roles, {"steps": trained.steps, "seconds": trained.seconds})
     if processes.first:
-        if recipe.scoring.tune and roles.valid and makes_cells:
-            validator = Validator([stacks[name] for name in roles.valid], config, recipe, None, predicting)
-            config, told = yield from tuned(trained.module, config, validator, recipe, settings)
+        tuner = judge_of(roles.valid, settings)
+        if recipe.scoring.tune and makes_cells and tuner is not None:
+            config, told = yield from tuned(trained.module, config, tuner, recipe, settings)
             messages.append(told)
-        test = judge_of(roles.test) or judge_of(roles.valid)
-        if test is not None:
-            final = yield from test(trained.module, cells=True)
+        # As the model will be used: with what was tuned.
+        last = judge_of(roles.test or roles.valid, settings_for(segmentation or Recipe(), config))
+        if last is not None:
+            final = yield from last(trained.module, cells=True)
             scores = {"on": "test" if roles.test else "validation", **final.scores, "confusion": final.confusion}
             config = config.model_copy(update={"scores": scores})
-        trained.module.cpu()
+            add_test_scores(run_folder / RUN, final.confusion, final.miou)
         config = save_model(folder, trained.module, config)
     return NewModel(config, trained, roles, tuple(messages))
+
+
+def _described(config: ModelConfig, recipe: TrainRecipe, roles: Roles, spent: Record) -> ModelConfig:
+    """Return what a model folder says of how the model was made, after so many steps and seconds."""
+    start = "random weights" if recipe.transfer.strategy == "scratch" else recipe.transfer.start
+    data = f"{len(roles.train)} stacks, {spent['steps']} steps, {(spent['seconds'] or 0) / 60:.1f} min"
+    return config.model_copy(update={"description": f"Trained by scutoid train from {start}", "training_data": data})
 
 
 _NO_VALIDATION = (
