@@ -68,6 +68,20 @@ def stack_maker(
     return stack
 
 
+def validation_stacks(make: Callable[[int], TrainingStack], count: int) -> list[TrainingStack]:
+    """Return stacks whose cells are as large as those that the model will be used on."""
+    found: list[TrainingStack] = []
+    number = VALIDATION
+    while len(found) < count:
+        stack = make(number)
+        voxels = np.bincount(stack.labels.ravel())[1:]
+        diameter = (6 / np.pi * np.median(voxels)) ** (1 / 3) if voxels.size else 0.0
+        if DIAMETERS[0] <= diameter <= DIAMETERS[1]:
+            found.append(stack)
+        number += 1
+    return found
+
+
 def main() -> None:
     """Train, tune, save."""
     options = _options()
@@ -84,7 +98,7 @@ def main() -> None:
     settings = settings_for(Recipe(), config)
     predicting = Predict(device=device.type, precision="fp32" if precision == "fp32" else "bf16")
     judge = Validator(
-        [make(VALIDATION + number) for number in range(options.validation)],
+        validation_stacks(make, options.validation),
         config,
         recipe,
         cell_scorer(settings),
