@@ -1,7 +1,7 @@
 """Draw ``docs/images/synthetic.png``: real stacks, then random synthetic ones, each as a slice and a section along z.
 
     python scripts/make_synthetic_picture.py
-    python scripts/make_synthetic_picture.py --stacks 'stacks/*.h5' --count 30 -o /tmp/beside.png
+    python scripts/make_synthetic_picture.py --stacks stacks/*.h5 --count 30 -o /tmp/beside.png
 
 All are shown at the contrast the built-in model sees: percentiles 1 and 99.5 of the whole stack, then the square root.
 Printed beside it: where each real stack lies among the synthetic ones, in percent of them (0 or 100: outside).
@@ -10,7 +10,6 @@ Printed beside it: where each real stack lies among the synthetic ones, in perce
 from __future__ import annotations
 
 import argparse
-import glob
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,22 +70,22 @@ def tile(image: NDArray[np.float32], z_step: float, name: str) -> Image.Image:
 def main() -> None:
     """Draw and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stacks", help="pattern of real stacks; the embryo and the ovule where not given")
+    parser.add_argument("--stacks", type=Path, nargs="*", help="real stacks; the embryo and the ovule where not given")
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="HDF5 files whose `label` lends real cells")
     parser.add_argument("--count", type=int, default=14, help="synthetic stacks")
     parser.add_argument("--seed", type=int, default=500, help="of the first synthetic stack")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images" / "synthetic.png")
     options = parser.parse_args()
 
-    found = sorted(glob.glob(options.stacks)) if options.stacks else [str(DATA / name) for name in SHOWN]
+    found = options.stacks or [DATA / name for name in SHOWN]
     tiles, measured = [], {}
     for file in found:
         volume = open_volume(file)
         voxel = volume.voxel_size_um
-        z_step = voxel.z / voxel.x if voxel else next((s for n, s in SHOWN.items() if file.endswith(n)), 1.0)
+        z_step = voxel.z / voxel.x if voxel else next((s for n, s in SHOWN.items() if file.match(n)), 1.0)
         image = normalised(np.asarray(volume.data, np.float32))
-        measured[Path(file).stem] = features(image)
-        tiles.append(tile(image, z_step, f"real: {Path(file).stem[:40]}"))
+        measured[file.stem] = features(image)
+        tiles.append(tile(image, z_step, f"real: {file.stem[:40]}"))
     cells = []
     for file in options.real:
         with h5py.File(file) as handle:

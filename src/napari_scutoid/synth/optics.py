@@ -183,7 +183,7 @@ class Optics:
         blur = log_uniform(rng, 0.2, 1.0) * fine
         axial = min(log_uniform(rng, 1.0, 3.5), 0.14 * width / blur)
         # Blur lowers a membrane's peak. Cells are told apart by what is left of it above noise and cytoplasm.
-        thickness = min(max(thickness, 0.21), 4.25)
+        thickness = min(max(thickness, 0.2125), 4.25)
         peak = ((thickness**2 + 0.25) / (thickness**2 + blur**2 + 0.25)) ** 0.5
         photons, read_noise = log_uniform(rng, 6, 10_000), log_uniform(rng, 0.002, 0.3)
         calm = min(1.0, MOST_NOISE * peak * min(1.0, fine) ** 0.5 / (1 / photons + read_noise**2) ** 0.5)
