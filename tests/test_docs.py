@@ -10,12 +10,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_recipe_page_is_current():
+def test_pages_of_settings_are_current():
     spec = importlib.util.spec_from_file_location("make_recipe_page", ROOT / "scripts" / "make_recipe_page.py")
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run scripts/make_recipe_page.py"
+    for file, text in ((script.PAGE, script.page()), (script.TRAIN_PAGE, script.train_page())):
+        assert file.read_text(encoding="utf-8") == text, "run scripts/make_recipe_page.py"
 
 
 def test_every_score_is_explained():

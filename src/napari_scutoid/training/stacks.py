@@ -115,32 +115,48 @@ def training_stack(
     ready = yield from prepare(image, recipe, config)
     true = (yield from rescaling_labels(labels, ready.volume.shape)).data
     known = None if ignore is None else true != ignore
-    if known is not None:
-        true = np.where(known, true, np.uint32(0))
-        known = None if known.all() else known
-    if not true.any():
-        raise ScutoidError(what, "its labels hold no cell", "name the data set with --labels-dataset")
     normalised = ready.statistics.apply(np.asarray(ready.volume.data[:]))
-    return TrainingStack.from_labels(normalised, true, known=known, spacing=ready.spacing, name=material.name)
+    stack = TrainingStack.from_labels(normalised, true, known=known, spacing=ready.spacing, name=material.name)
+    if not stack.labels.any():
+        raise ScutoidError(what, "its labels hold no cell", "name the data set with --labels-dataset")
+    return stack
 
 
-def typical_diameter(materials: Sequence[Material]) -> float | None:
-    """Return the diameter, in voxels, of a ball as large as the median cell."""
-    sizes = [np.bincount(np.asarray(one.labels.data).ravel())[1:] for one in materials]
-    voxels = np.concatenate([size[size > 0] for size in sizes]) if sizes else np.array([])
-    return float((6 / np.pi * np.median(voxels)) ** (1 / 3)) if voxels.size else None
+def typical_diameter(materials: Sequence[Material], *, ignore: int | None = None) -> float | None:
+    """Return the diameter, in voxels, of a ball as large as the median cell.
+
+    None where labels are a mask, which shows tissue but no cell, or hold nothing at all.
+    """
+    import fastremap
+
+    sizes: list[int] = []
+    for one in materials:
+        ids, voxels = fastremap.unique(one.labels.data, return_counts=True)
+        cells = voxels[(ids > 0) & (ids != ignore)].tolist()
+        sizes += cells if len(cells) > 1 else []
+    return float((6 / np.pi * np.median(sizes)) ** (1 / 3)) if sizes else None
 
 
 def write_roles(file: Path, roles: Roles, stacks: Mapping[str, TrainingStack], seed: int, *, resume: bool) -> None:
-    """Record who does what; a run that is resumed must have the same."""
+    """Record who does what; a run that is resumed must have the same.
+
+    Raises
+    ------
+    ScutoidError
+        When it has not, or the record cannot be written.
+    """
     stated = {
         "seed": seed,
         **{role: list(getattr(roles, role)) for role in ROLES},
-        "cells": {name: int(np.unique(stack.labels).size - 1) for name, stack in stacks.items()},
+        "cells": {name: int(np.count_nonzero(np.unique(stack.labels))) for name, stack in stacks.items()},
     }
     if resume and file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        if any(before.get(role) != stated[role] for role in ROLES):
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+            same = all(before[role] == stated[role] for role in ROLES)
+        except (ValueError, LookupError, TypeError):  # damaged: it cannot be known
+            same = False
+        if not same:
             raise ScutoidError(
                 "The training run could not be resumed",
                 f"its stacks were others; they are listed in {file}",
