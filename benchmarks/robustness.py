@@ -66,7 +66,7 @@ def measured(stack: Stack, degradation: str, seed: int, model: str, recipe: Reci
     flat = flat_tissue(volume.data)
     if degradation != CLEAN:
         volume, truth = degrade(degradation, volume, truth, seed)
-    if volume.shape == flat.shape:
+    if degradation in (CLEAN, "noise"):  # else there is another grid, or no noise left to compare
         row["snr"] = signal_to_noise(volume.data, flat).ratio
     return row | scores(volume, truth, model, recipe)
 
@@ -114,10 +114,11 @@ def main() -> None:
 
     recipe = read_recipe(options.recipe) if options.recipe else Recipe()
     stacks = shared_stacks(options.stacks)[: 1 if options.quick else None]
+    seeds = {stack: seed for seed, stack in enumerate(shared_stacks())}  # the same whichever stacks are chosen
     rows: list[Row] = []
     for degradation in (CLEAN, *options.only):
-        for seed, stack in enumerate(stacks):
-            rows.append(measured(stack, degradation, seed, model_for(stack, options.model), recipe))
+        for stack in stacks:
+            rows.append(measured(stack, degradation, seeds[stack], model_for(stack, options.model), recipe))
             print(f"{stack.name}, {degradation}: AP50 {rows[-1]['ap50']:.3f}", file=sys.stderr)
             write_json(options.json, TITLE, rows)  # after each: what an interrupted run has measured is not lost
     show(f"{TITLE}: {options.model}", rows, COLUMNS)
