@@ -148,7 +148,9 @@ def long_files(*folders: Path) -> list[str]:
 def undeclared_imports(package: Path) -> list[str]:
     """Imports of other projects that pyproject.toml does not name, and so work only by luck."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = (project["optional-dependencies"][extra] for extra in ("gui", "openvino", "ome-zarr", "cluster"))
+    extras = (
+        project["optional-dependencies"][extra] for extra in ("gui", "openvino", "ome-zarr", "bioimageio", "cluster")
+    )
     declared = {
         canonical(re.split(r"[^\w.-]", requirement)[0])
         for requirement in itertools.chain(project["dependencies"], *extras)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from typing import TYPE_CHECKING
 
 import h5py
@@ -169,3 +170,19 @@ def test_wrong_wishes_for_an_import(arguments, words, checkpoint, home, capsys) 
 def test_a_checkpoint_that_is_missing(home, tmp_path, capsys) -> None:
     assert scutoid("models", "import", tmp_path / "nowhere.pt") == 2
     assert_is_message(capsys.readouterr().err, "nowhere.pt", "No such file")
+
+
+def test_a_model_travels_as_a_folder(folder, home, tmp_path, capsys) -> None:
+    assert scutoid("models", "export", folder, "-o", tmp_path / "copy") == 0
+    assert scutoid("models", "import", tmp_path / "copy", "--name", "theirs") == 0
+    assert read_config(home / "theirs") == read_config(folder)
+    capsys.readouterr()
+    assert scutoid("models", "export", folder, "-o", tmp_path / "copy") == 2
+    assert_is_message(capsys.readouterr().err, "that exists")
+    assert scutoid("models", "export", folder, "-o", tmp_path / "copy.zip") == 0
+    assert zipfile.is_zipfile(tmp_path / "copy.zip")
+
+
+def test_a_package_is_a_zip_file(folder, tmp_path, capsys) -> None:
+    assert scutoid("models", "export", folder, "--bioimageio", "-o", tmp_path / "package") == 2
+    assert_is_message(capsys.readouterr().err, ".zip")

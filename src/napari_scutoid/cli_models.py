@@ -67,7 +67,7 @@ def show(model: Model, as_json: AsJson = False) -> None:
 @app.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="Checkpoint: *.pytorch or *.pt of pytorch-3dunet or PlantSeg, or *.pth.")
+        Path, typer.Argument(help="Checkpoint (*.pytorch, *.pt, *.pth), or a folder that `models export` wrote.")
     ],
     config: Annotated[
         Path | None, typer.Option(help="Its settings (YAML); without it config_train.yml beside the checkpoint.")
@@ -102,14 +102,20 @@ def import_(
     The weights and the network stay exactly as they are; docs/models.md lists which networks are known.
     """
     from napari_scutoid.network.checkpoint import save_model
+    from napari_scutoid.network.export import copy_model
     from napari_scutoid.network.foreign import Told, read_foreign_model
 
     if cell_diameter is not None and voxel_size is not None:
         raise ScutoidError(
             f"The model {file} could not be imported", "both --cell-diameter and --voxel-size are given", "give one"
         )
-    name = name or (output.name if output else _usual_name(file))
+    name = name or (output.name if output else file.name if file.is_dir() else _usual_name(file))
     folder = _free_folder(name, output, replace=replace)
+    if file.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        copy_model(file, folder)
+        typer.echo(f"Written: {folder}", err=True)
+        return
     told = Told(
         outputs=None if outputs is None else [one.strip() for one in outputs.split(",")],
         normalise=None if normalise is None else normalise.value,
@@ -125,6 +131,36 @@ def import_(
     typer.echo(f"Written: {folder}; `scutoid models show {folder if output else name}` shows its card", err=True)
 
 
+@app.command()
+def export(
+    model: Model,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR|FILE.zip", help="Folder or zip file to write.")
+    ],
+    bioimageio: Annotated[
+        bool, typer.Option("--bioimageio", help="A BioImage.IO package (.zip), which other programs run.")
+    ] = False,
+) -> None:
+    """Write a model as a folder, which `models import` reads, as that folder zipped, or for other programs."""
+    from napari_scutoid.network.checkpoint import find_model
+    from napari_scutoid.network.export import copy_model, zip_model
+
+    folder = find_model(model)
+    zipped = output.suffix.lower() == ".zip"
+    if bioimageio:
+        if not zipped:
+            raise ScutoidError(f"{output} could not be written", "a package is a zip file", "let the name end in .zip")
+        from napari_scutoid.network.bioimageio import export_bioimageio
+
+        export_bioimageio(folder, output)
+    elif zipped:
+        zip_model(folder, output)
+    else:
+        _refuse_taken(output, replace=False)
+        copy_model(folder, output)
+    typer.echo(f"Written: {output}", err=True)
+
+
 def _usual_name(file: Path) -> str:
     """Return a checkpoint's name, or its folder's where all checkpoints are named alike."""
     alike = re.fullmatch(r"(best|last)_checkpoint|checkpoint|model", file.stem)
@@ -133,7 +169,7 @@ def _usual_name(file: Path) -> str:
 
 def _free_folder(name: str, output: Path | None, *, replace: bool) -> Path:
     """Return the folder for a model that is new here, or may be replaced."""
-    from napari_scutoid.network.checkpoint import list_models, may_become_a_model, user_models
+    from napari_scutoid.network.checkpoint import list_models, user_models
 
     # A name is a folder of the user's: nothing that leaves it, hides it, or is a device on some system.
     if not re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,98}\w)?", name, re.ASCII) or name.endswith(".part"):
@@ -146,13 +182,20 @@ def _free_folder(name: str, output: Path | None, *, replace: bool) -> Path:
         raise ScutoidError(
             f"The model cannot be named {name}", "a built-in model has this name", "give another with --name"
         )
+    _refuse_taken(folder, replace=replace)
+    return folder
+
+
+def _refuse_taken(folder: Path, *, replace: bool) -> None:
+    """Refuse to write over what is no model, and over a model unasked."""
+    from napari_scutoid.network.checkpoint import may_become_a_model
+
     if not may_become_a_model(folder) or (folder.exists() and any(folder.iterdir()) and not replace):
         raise ScutoidError(
             f"The model could not be saved as {folder}",
             "that exists",
-            "give another name with --name, or --replace a model",
+            "give another name, or --replace a model that you import",
         )
-    return folder
 
 
 def card(folder: Path, config: "ModelConfig") -> dict[str, str]:
