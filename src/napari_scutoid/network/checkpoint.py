@@ -36,13 +36,13 @@ LARGEST_CONFIG = 4 * 2**20
 
 
 def save_model(folder: str | Path, module: nn.Module, config: ModelConfig, *, half: bool = False) -> ModelConfig:
-    """Write a model folder; whoever looks sees the old one or the new one, never a part of it.
+    """Write a model folder; whoever loads it gets the old model or the new one, or is told that the two are mixed.
 
     Parameters
     ----------
     folder : path
-        The model's folder. A model that is there already is replaced, but for its training run; any other folder with
-        content is refused.
+        The model's folder. A model that is there already is replaced, a training run beside it stays; any other folder
+        with content is refused.
     module : torch.nn.Module
         The network that ``config.architecture`` describes.
     config : ModelConfig
@@ -82,8 +82,11 @@ def save_model(folder: str | Path, module: nn.Module, config: ModelConfig, *, ha
         saved = config.model_copy(update={"weights_sha256": sha256(part / WEIGHTS)})
         (part / CONFIG).write_text(saved.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if (target / TRAINING).is_dir():
-            shutil.copytree(target / TRAINING, part / TRAINING, copy_function=_linked)
-        _swap(part, target)
+            # File by file: a program that is killed between two renamings must still find the run it can resume.
+            for name in (CONFIG, WEIGHTS):
+                os.replace(part / name, target / name)
+        else:
+            _swap(part, target)
     except OSError as error:
         raise ScutoidError(f"The model could not be saved as {target}", str(error), "choose another folder") from error
     finally:
@@ -240,14 +243,6 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
         if bool(smaller.isfinite().all()):
             return smaller
     return tensor
-
-
-def _linked(source: str, target: str) -> None:
-    """Give a file a second name, or copy it where the disk knows no such thing."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _swap(part: Path, target: Path) -> None:

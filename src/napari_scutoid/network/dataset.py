@@ -33,6 +33,7 @@ BACKGROUND = "background"
 MARGIN = {"foreground": 0, "boundary": 1, "semantic": 1}
 """Voxels around a patch that its target depends on; of a target that is not named here, `WIDE_MARGIN`."""
 WIDE_MARGIN = 8
+"""Cells that reach farther out may go on beyond: targets that depend on a cell's whole extent are not valid there."""
 N_ANCHORS = 2000
 PATCHES_PER_SYNTHETIC = 16
 """How often a synthetic stack is used: making one takes as long as many patches."""
@@ -53,7 +54,7 @@ class TrainingStack:
     labels : ndarray of uint32, shape (z, y, x)
         One id per cell, 0 elsewhere.
     known : ndarray of bool, shape (z, y, x), or None
-        Where the labels are right; None means everywhere.
+        Where the labels are right; None means everywhere. Elsewhere they are 0.
     spacing : (float, float, float)
         Voxel edges along z, y, x; only their ratio matters.
     anchors : ndarray of int, shape (n, 3)
@@ -92,7 +93,9 @@ class TrainingStack:
             raise ValueError("image holds numbers that are not finite")
         z, y, x = spacing
         labels = as_label_array(labels)
-        cells = np.flatnonzero(labels if known is None else (labels > 0) & known)
+        if known is not None:
+            labels = np.where(known, labels, np.uint32(0))
+        cells = np.flatnonzero(labels)
         some = cells[:: max(1, len(cells) // N_ANCHORS)]
         anchors = np.stack(np.unravel_index(some, labels.shape), axis=1)
         return cls(name, image.astype(np.float16, copy=False), labels, known, (z, y, x), anchors)
@@ -171,7 +174,8 @@ class Samples:
             margin = max(margin, WIDE_MARGIN)
         z, y, x = (size + 2 * margin for size in patch)
         wide = augmented_patch(stack, centre, (z, y, x), self.recipe.augment, rng)
-        target, valid = make_targets(wide, self.outputs, stack.spacing)
+        seen = wide._replace(known=wide.known & _inner(wide.known.shape)) if margin == WIDE_MARGIN else wide
+        target, valid = make_targets(seen, self.outputs, stack.spacing)
         weight = valid.astype(np.float32)
         if self.recipe.loss.name == "falk":
             weight *= separation_weights(wide.labels, self.recipe.loss, stack.spacing)
@@ -287,6 +291,13 @@ def batches(source: Source, numbers: Iterable[Sequence[int]], patch: Triple, *, 
 def _drawn(item: tuple[Source, tuple[int, ...], Triple]) -> Batch:
     source, numbers, patch = item
     return source.batch(numbers, patch)
+
+
+def _inner(shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Return all voxels but the outermost."""
+    inner = np.zeros(shape, np.bool_)
+    inner[1:-1, 1:-1, 1:-1] = True
+    return inner
 
 
 def _margin(name: str) -> int:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed
 
+from napari_scutoid.network.device import choose_device
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,18 +77,22 @@ ALONE = Processes()
 def joined(device: str = "cpu") -> Iterator[Processes]:
     """Join the other processes that ``torchrun`` started, if it did, and leave them at the end.
 
-    Numbers are exchanged over gloo, which runs everywhere; gradients on a GPU go over NCCL.
+    Numbers are exchanged over gloo, which runs everywhere; gradients on a GPU go over NCCL, and each process of a
+    machine takes the next of its GPUs.
 
     Parameters
     ----------
-    device : str
+    device : {"auto", "cpu", "cuda", "mps"}
         Where the network is.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield ALONE
         return
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
+    on_gpu = choose_device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size())
     finally:

@@ -45,12 +45,31 @@ def save_training(file: Path, content: Mapping[str, Any]) -> None:
     try:
         with replacing(file) as part:
             torch.save({"version": FILE_VERSION, **content}, part)
-    except (OSError, RuntimeError) as error:  # torch says RuntimeError of a full disk
+    except RuntimeError as error:  # torch says so of a full disk
         raise ScutoidError(
             f"The training run could not be saved as {file}",
             str(error).splitlines()[0],
             "make room on the disk, then go on with --resume",
         ) from error
+
+
+def add_test_scores(file: Path, confusion: list[Any] | None, miou: float | None) -> None:
+    """Write the final scores into the file of a run that is over.
+
+    Parameters
+    ----------
+    file : Path
+    confusion : nested list of int, or None
+        Of the classes, rows by truth.
+    miou : float or None
+        Mean intersection over union of the classes.
+
+    Raises
+    ------
+    ScutoidError
+        As `load_training` and `save_training`.
+    """
+    save_training(file, load_training(file) | {"test_conf_matrix": confusion, "test_miou": miou})
 
 
 def load_training(file: Path) -> dict[str, Any]:

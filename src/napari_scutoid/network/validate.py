@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.network.dataset import TrainingStack
-    from napari_scutoid.network.train import Record
+    from napari_scutoid.network.learner import Record
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe.train import TrainRecipe
 
@@ -128,7 +128,7 @@ def _cell_scores(rows: Sequence[Record]) -> Record:
     for name in CELL_SCORES:
         values = [value for row in rows if (value := row.get(name)) is not None]
         if values:
-            scores[name] = float(np.sum(values) if name in SUMMED else np.mean(values))
+            scores[name] = sum(values) if name in SUMMED else float(np.mean(values))
     return scores
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_scutoid.metrics import Overlaps
     from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.network.dataset import TrainingStack
-    from napari_scutoid.network.train import Module, Record
+    from napari_scutoid.network.learner import Record
+    from napari_scutoid.network.train import Module
     from napari_scutoid.network.validate import CellScorer, Validator
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Recipe
@@ -51,7 +52,7 @@ def _scores(overlaps: Overlaps) -> Record:
         "arand": adapted_rand_error(overlaps),
         "voi_split": split,
         "voi_merge": merge,
-        "wrong_cells": float(abs(n_true - n_found)),
+        "wrong_cells": abs(n_true - n_found),
     }
 
 
@@ -75,7 +76,7 @@ def tuned(
     Returns
     -------
     config : ModelConfig
-        With the settings that were better than those to start from.
+        With the best settings, those to start from included.
     told : str
         What a person should know.
     """
@@ -84,12 +85,15 @@ def tuned(
         probabilities = yield from validator.probabilities(module, stack)
         maps = {output.name: channel for output, channel in zip(config.outputs, probabilities, strict=True)}
         foreground, boundary = (maps[name] for name in NEEDED)
+        if stack.known is not None:
+            foreground = foreground * stack.known  # where the truth is unknown, no cell is wrong
         cases.append(Case(foreground, boundary, stack.labels, stack.spacing, maps.get(SEEDS)))
     found = yield from tune(cases, settings, n_watersheds=recipe.scoring.n_watersheds, seed=recipe.optimise.seed)
     before, after = found.base_scores, found.scores
+    kept = {name: part for name, part in config.recipe.items() if name not in TUNED}
     better = found.recipe.model_dump(mode="json", include=set(TUNED), exclude_defaults=True)
     told = (
         f"Post-processing tuned on {len(cases)} validation stack{'s' if len(cases) > 1 else ''}: "
         f"ap50 {before.ap50:.3f} -> {after.ap50:.3f}, arand {before.arand:.3f} -> {after.arand:.3f}"
     )
-    return config.model_copy(update={"recipe": {**config.recipe, **better}}), told
+    return config.model_copy(update={"recipe": kept | better}), told

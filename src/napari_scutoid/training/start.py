@@ -63,13 +63,14 @@ def starting_point(recipe: TrainRecipe, name: str, *, cell_diameter: float | Non
             low, high = (factor * cell_diameter for factor in RANGE)
             config = config.model_copy(update={"cell_diameter": cell_diameter, "cell_diameter_range": (low, high)})
         return Start(fresh(config.architecture, len(outputs), recipe.optimise.seed), config, 1.0, ())
+    rate = recipe.transfer.rate if recipe.transfer.strategy == "all" else 1.0
     old, base = load_model(recipe.transfer.start)
     config = base.model_copy(update={"name": name, "outputs": outputs, "scores": {}, "weights_sha256": ""})
     if outputs == base.outputs:
-        return Start(old.train(), config, recipe.transfer.rate, (f"All weights start from {base.name}",))
+        return Start(old.train(), config, rate, (f"All weights start from {base.name}",))
     module = fresh(config.architecture, len(outputs), recipe.optimise.seed)
     matching = start_from(module, old.state_dict())
-    return Start(module, config, recipe.transfer.rate, (f"{matching.words()} {base.name}",))
+    return Start(module, config, rate, (f"From {base.name}, {matching.words()}",))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
