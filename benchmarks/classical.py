@@ -30,7 +30,7 @@ class Setting(NamedTuple):
 
 
 FIXED = Setting(1.5, 0.05)
-"""Of all settings tried, and for all stacks, that of the highest mean AP50: the chain is not made worse than it is."""
+"""Of the oracle's six, that of the highest mean AP50 over the shared stacks: the chain is not made worse than it is."""
 ORACLE = tuple(Setting(sigma, height) for sigma in (1.0, 1.5, 2.0) for height in (0.05, 0.1))
 """The six settings of which the oracle takes the best for each stack."""
 FOREGROUND_SIGMA = 3.0
