@@ -85,11 +85,10 @@ def validation_stacks(make: Callable[[int], TrainingStack], count: int) -> list[
 def main() -> None:
     """Train, tune, save."""
     options = _options()
-    recipe = read_train_recipe(options.recipe)
-    if options.minutes is not None:
-        recipe = TrainRecipe.model_validate({"optimise": {"minutes": options.minutes}}).over(
-            recipe.model_dump(exclude_unset=True)
-        )
+    given: dict[str, Any] = {"optimise": {} if options.minutes is None else {"minutes": options.minutes}}
+    if options.init is not None:
+        given["transfer"] = {"strategy": "all", "start": options.init}
+    recipe = TrainRecipe.model_validate(given).over(read_train_recipe(options.recipe).model_dump(exclude_unset=True))
     make = stack_maker(options.cache / "stacks", recipe, [_labels(file) for file in options.real], options.without)
     run_file = options.cache / "run.pt"
     saved = load_training(run_file) if run_file.is_file() else None
@@ -124,6 +123,7 @@ def main() -> None:
             recipe,
             device=str(device),
             precision=precision,
+            rate=start.rate,
             multiple=config.architecture.multiple,
             judge=judge,
             file=run_file,
@@ -153,6 +153,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="HDF5 files with a data set `label`")
     parser.add_argument("--without", nargs="*", default=[], help="factors of the generator to switch off")
     parser.add_argument("--validation", type=int, default=N_VALIDATION, help="synthetic stacks to score on")
+    parser.add_argument("--init", help="start from the weights of this model instead of random ones")
     parser.add_argument("--minutes", type=float, help="time budget instead of the recipe's")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples ahead")
     parser.add_argument("-o", "--output", type=Path, default=Path("src/napari_scutoid/models/builtin"))

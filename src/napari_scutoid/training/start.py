@@ -69,7 +69,8 @@ def starting_point(recipe: TrainRecipe, name: str, *, cell_diameter: float | Non
     if outputs == base.outputs:
         return Start(old.train(), config, rate, (f"All weights start from {base.name}",))
     module = fresh(config.architecture, len(outputs), recipe.optimise.seed)
-    matching = start_from(module, old.state_dict())
+    names, old_names = ([output.name for output in some] for some in (outputs, base.outputs))
+    matching = start_from(module, old.state_dict(), names, old_names)
     return Start(module, config, rate, (f"From {base.name}, {matching.words()}",))
 
 
