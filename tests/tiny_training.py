@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_scutoid.network.config import Architecture, Output
+from napari_scutoid.network.checkpoint import save_model
+from napari_scutoid.network.config import Architecture, ModelConfig, Output
 from napari_scutoid.network.dataset import Samples, TrainingStack
 from napari_scutoid.network.train import Judgement, train
 from napari_scutoid.network.transfer import fresh
 from napari_scutoid.progress import Progress
+from napari_scutoid.recipe import Recipe
 from napari_scutoid.recipe.train import TrainRecipe
+from napari_scutoid.synth.tissue import synthesise
+from napari_scutoid.training.stacks import Material
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from torch import nn
 
@@ -88,3 +93,33 @@ class FakeJudge:
         self.asked.append(cells)
         self.seen.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
         return Judgement(loss, {"dice": 0.5}, objective)
+
+
+def a_material(name: str, seed: int = 1) -> Material:
+    """Return a small synthetic cyst as a file would hold it."""
+    tissue = synthesise("cyst", (16, 24, 24), seed, cell_diameter=9)
+    return Material(name, tissue.image, tissue.labels)
+
+
+def a_model(folder: Path, names: Sequence[str] = ("foreground", "boundary")) -> Path:
+    """Save a model of a few channels, without a batch norm, that knows nothing yet."""
+    architecture = Architecture(plan=PLAN, norm="none")
+    config = ModelConfig(
+        name=folder.name, architecture=architecture, outputs=tuple(Output(name=name) for name in names)
+    )
+    save_model(folder, fresh(architecture, len(names), 0), config)
+    return folder
+
+
+AS_IT_IS = Recipe.model_validate({"rescale": {"mode": "none"}, "predict": {"precision": "fp32"}})
+"""Segmentation on the stack's own grid."""
+
+
+def a_model_recipe(start: Path | str, **parts: Any) -> TrainRecipe:
+    """Return settings of a whole training run, from a saved model, in seconds."""
+    return a_recipe(
+        transfer={"start": str(start), "rate": 1.0, **parts.pop("transfer", {})},
+        optimise={"precision": "fp32", "epochs": 2, **parts.pop("optimise", {})},
+        scoring={"n_watersheds": 1, **parts.pop("scoring", {})},
+        **parts,
+    )

@@ -46,6 +46,17 @@ def test_a_spreadsheet_finds_a_row_an_epoch(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_epoch_0_is_the_start_and_has_no_training_loss(tmp_path):
+    file = tmp_path / "curves.csv"
+    start_curves(file, OUTPUTS)
+    start = replace(record(1, valid_loss=0.7, ap50=0.25), epoch=0, steps=0, train_loss=None)
+    append_epoch(file, start)
+    append_epoch(file, record(1))
+    assert file.read_text().splitlines()[1].startswith("0,0,12.5,0.002,,0.7,")
+    assert read_curves(file) == start_curves(file, OUTPUTS, epoch=1) == (start, record(1))
+    assert start_curves(file, OUTPUTS, epoch=0) == read_curves(file) == (start,)
+
+
 number = st.floats(allow_nan=False)
 scores = {name: st.none() | number for name in (one.name for one in fields(EpochRecord)[7:]) if name != "wrong_cells"}
 

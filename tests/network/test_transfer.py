@@ -40,6 +40,17 @@ def test_what_fits_is_taken_over_and_all_is_told():
     )
 
 
+def test_outputs_of_the_same_name_keep_their_weights():
+    old, module = a_network(n_outputs=2), fresh(Architecture(plan=PLAN), 3, 7)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    matching = start_from(module, old.state_dict(), ("seeds", "boundary", "foreground"), ("foreground", "boundary"))
+    assert matching.by_output == ("head.weight", "head.bias") and matching.other_shape == ()
+    for name in matching.by_output:
+        new, kept = module.state_dict()[name], old.state_dict()[name]
+        assert torch.equal(new, torch.stack([before[name][0], kept[1], kept[0]]))
+    assert "2 start from it for outputs of the same name" in matching.words()
+
+
 def test_many_names_are_cut_short():
     assert "are new (stem" not in start_from(a_network(), a_network().state_dict()).words()
     assert start_from(a_network(), {}).words().endswith(", ...)")

@@ -21,6 +21,7 @@ from napari_scutoid.steps.ground_truth import (
     distance_target,
     foreground_target,
     make_target,
+    seed_target,
     semantic_target,
 )
 
@@ -32,6 +33,8 @@ blocky = arrays(np.uint16, array_shapes(min_dims=3, max_dims=3, max_side=4), ele
 )
 names = st.sampled_from(sorted(TARGETS))
 SPACING = (2.0, 1.0, 0.5)
+PER_CELL = ("relative_distance", "seeds")
+"""Targets that depend on all of a cell."""
 
 
 def row(*ids: int) -> np.ndarray:
@@ -164,7 +167,7 @@ def test_the_stacks_border_is_no_boundary(value, shape, name):
     target = make_target(name, np.full(shape, value, np.uint16), SPACING)
     if "boundary" in name:
         assert not target.values.any()
-    elif "distance" in name:
+    elif name in ("distance", *PER_CELL):
         assert target.valid is not None and not target.valid.any()
     else:
         assert target.values.all()
@@ -200,9 +203,34 @@ def test_relative_distances_rise_to_one_in_each_cell(labels):
             np.testing.assert_allclose(relative.values[inside], expected, rtol=1e-6)
 
 
+def test_seeds_are_the_cores_of_cells():
+    target = seed_target(row(0, 5, 5, 5, 5, 5, 5, 5, 0, 9, 9, 9, 0))
+    # Depths 1 2 3 4 3 2 1 and 1 2 1: more than half of the largest.
+    assert np.flatnonzero(target.values).tolist() == [3, 4, 5, 10]
+    assert target.values.dtype == bool and target.valid is None
+
+
+def test_seeds_are_deep_in_micrometres():
+    labels = np.zeros((5, 9, 9), np.uint16)
+    labels[1:4, 1:8, 1:8] = 1
+    flat, cube = (seed_target(labels, spacing).values for spacing in ((1.0, 3.0, 3.0), (3.0, 1.0, 1.0)))
+    assert np.flatnonzero(flat.any(axis=(1, 2))).tolist() == [2]  # depths 1 2 1 along z, whatever lies beside
+    assert np.flatnonzero(cube[2, 4]).tolist() == [3, 4, 5]  # depths 1 2 3 4 3 2 1 along x
+
+
+@given(labels=label_arrays | blocky, spacing=st.sampled_from([(1.0, 1.0, 1.0), SPACING]))
+def test_each_cell_has_a_seed_and_seeds_lie_in_cells(labels, spacing):
+    target = seed_target(labels, spacing)
+    valid = np.ones(labels.shape, bool) if target.valid is None else target.valid
+    assert not target.values[labels == 0].any()
+    for cell in np.unique(labels[labels > 0]):
+        inside = labels == cell
+        assert target.values[inside & valid].any() or not valid[inside].any()
+
+
 @given(labels=label_arrays, name=names, ids=st.permutations([1, 2, 3]))
 def test_ids_do_not_matter(labels, name, ids):
-    renamed = np.array([0, *ids], np.uint32)[labels] * np.uint32(1_400_000_000 if name == "relative_distance" else 7)
+    renamed = np.array([0, *ids], np.uint32)[labels] * np.uint32(1_400_000_000 if name in PER_CELL else 7)
     one, other = make_target(name, labels, SPACING), make_target(name, renamed, SPACING)
     assert np.array_equal(one.values, other.values)
     assert np.array_equal(one.valid is None, other.valid is None)
@@ -222,7 +250,7 @@ def test_no_ignored_voxel_can_change_what_is_valid(labels, name, share, seed, sp
     valid = np.ones(labels.shape, bool) if told.valid is None else told.valid
     assert not valid[ignored].any()
     ids = np.arange(5)
-    if name == "relative_distance":  # a cell is one piece: it goes on only where it touches what is ignored
+    if name in PER_CELL:  # a cell is one piece: it goes on only where it touches what is ignored
         ids = np.union1d(labels[binary_dilation(ignored, np.ones((3, 3, 3)))], [0, 4])
     for _ in range(3):
         truth = np.where(ignored, rng.choice(ids, labels.shape), labels)
@@ -247,6 +275,7 @@ def test_an_id_is_ignored_as_its_mask(labels, name):
         ("soft_boundary", [1, 0, 0, 0, 0, 0, 0, 0]),
         ("distance", [1, 1, 1, 1, 0, 0, 0, 0]),
         ("relative_distance", [1, 1, 0, 0, 0, 0, 0, 0]),
+        ("seeds", [1, 1, 0, 0, 0, 0, 0, 0]),
     ],
 )
 def test_how_far_ignored_voxels_reach(name, valid):
