@@ -11,7 +11,14 @@ import torch
 import napari_scutoid.models
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.network import checkpoint
-from napari_scutoid.network.checkpoint import find_model, list_models, load_model, read_config, save_model
+from napari_scutoid.network.checkpoint import (
+    find_model,
+    list_models,
+    load_model,
+    may_become_a_model,
+    read_config,
+    save_model,
+)
 from napari_scutoid.network.config import Architecture, ModelConfig
 from napari_scutoid.network.unet import build
 
@@ -109,6 +116,39 @@ def test_a_failing_write_keeps_the_old_model(folder, module, tmp_path, monkeypat
         save_model(folder, module, CONFIG)
     load_model(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_a_training_run_stays_beside_its_models(module, tmp_path):
+    folder = tmp_path / "tiny"
+    (folder / "training").mkdir(parents=True)
+    (folder / "training" / "run.pt").write_bytes(b"hours")
+    for bias in (1.0, 2.0):
+        with torch.no_grad():
+            module.head.bias.fill_(bias)
+        save_model(folder, module, CONFIG)
+        assert load_model(folder)[0].head.bias.tolist() == [bias, bias]
+        assert (folder / "training" / "run.pt").read_bytes() == b"hours"
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("renamings", [0, 1])
+def test_a_run_that_is_killed_while_its_model_is_saved_can_go_on(module, tmp_path, monkeypatch, renamings):
+    folder = tmp_path / "tiny"
+    (folder / "training").mkdir(parents=True)
+    done = []
+
+    def replace(source, target, real=os.replace):
+        if len(done) == renamings:
+            raise KeyboardInterrupt
+        done.append(real(source, target))
+
+    monkeypatch.setattr(checkpoint.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(folder, module, CONFIG)
+    monkeypatch.undo()
+    assert (folder / "training").is_dir() and may_become_a_model(folder)
+    save_model(folder, module, CONFIG)
+    load_model(folder)
 
 
 def test_a_folder_that_is_no_model_is_not_replaced(module, tmp_path):

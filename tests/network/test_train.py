@@ -205,7 +205,8 @@ def test_accumulated_gradients_equal_those_of_a_larger_batch(norm):
     for one, other in zip(once.records[1:], twice.records[1:], strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
     for one, other in zip(once.module.parameters(), twice.module.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+        # Adam's steps are as long where a gradient is all but rounding.
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
 
 
 class Clock:
