@@ -99,6 +99,9 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that MODELDIR holds.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Start anew although MODELDIR holds a model or a run; that is lost.")
+    ] = False,
     show_samples: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Only draw what the network would be shown, to check it, and stop."),
@@ -109,7 +112,7 @@ def train(
 
     Every epoch is saved: a run that was ended goes on with --resume. MODELDIR/training holds its learning curves.
     """
-    settings = _settings(recipe, init, strategy, minutes)
+    settings = _settings(recipe, init, strategy, minutes, output if resume else None)
     if show_samples is not None:
         from napari_scutoid.io.atomic import check_writable
 
@@ -140,6 +143,7 @@ def train(
                 ignore=ignore,
                 device=device,
                 resume=resume,
+                replace=replace,
                 on_epoch=_tell_epoch,
                 processes=processes,
             )
@@ -152,8 +156,10 @@ def train(
     tell(f"Model in {output}: use it with `scutoid segment --model {output}`")
 
 
-def _settings(recipe: Path | None, init: str | None, strategy: str | None, minutes: float | None) -> "TrainRecipe":
-    """Return the recipe with what was given on the command line set."""
+def _settings(
+    recipe: Path | None, init: str | None, strategy: str | None, minutes: float | None, resumed: Path | None
+) -> "TrainRecipe":
+    """Return the recipe, or that of the run that is resumed, with what was given on the command line set."""
     from pydantic import ValidationError
 
     from napari_scutoid.recipe import TrainRecipe, read_train_recipe, validation_message
@@ -163,7 +169,9 @@ def _settings(recipe: Path | None, init: str | None, strategy: str | None, minut
         given["transfer"]["start"] = init
     if strategy is not None:
         given["transfer"]["strategy"] = strategy
-    stated = TrainRecipe() if recipe is None else read_train_recipe(recipe)
+    stated = _recipe_of_run(resumed) if recipe is None and resumed is not None else TrainRecipe()
+    if recipe is not None:
+        stated = read_train_recipe(recipe)
     if minutes is not None:
         given["optimise"]["minutes"] = minutes
         if "epochs" not in stated.optimise.model_fields_set:
@@ -174,6 +182,15 @@ def _settings(recipe: Path | None, init: str | None, strategy: str | None, minut
         raise ScutoidError(
             "A setting of the training is wrong", validation_message(error), "`scutoid train --help` lists the options"
         ) from error
+
+
+def _recipe_of_run(folder: Path) -> "TrainRecipe":
+    from napari_scutoid.network.checkpoint import TRAINING
+    from napari_scutoid.network.training_file import load_training
+    from napari_scutoid.recipe import TrainRecipe
+    from napari_scutoid.training.run import RUN
+
+    return TrainRecipe.model_validate(load_training(folder / TRAINING / RUN)["recipe"])
 
 
 def _materials(places: Sequence[Path], options: dict[str, Any], opening: dict[str, Any]) -> "list[Material]":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.network.checkpoint import TRAINING, may_become_a_model, save_model
+from napari_scutoid.network.checkpoint import CONFIG, TRAINING, may_become_a_model, save_model
 from napari_scutoid.network.dataset import Samples
 from napari_scutoid.network.device import choose_device, choose_precision
 from napari_scutoid.network.processes import ALONE
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from napari_scutoid.training.stacks import Material, Roles
 
 RUN, STACKS = "run.pt", "stacks.json"
+WORKERS = 2
+"""Processes that draw samples for a GPU, which is faster than one; only where processes share the stacks in memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +75,7 @@ def train_model(
     ignore: int | None = None,
     device: str = "auto",
     resume: bool = False,
+    replace: bool = False,
     synthetic: Callable[[int], TrainingStack] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     processes: Processes = ALONE,
@@ -94,6 +98,8 @@ def train_model(
     device : {"auto", "cpu", "cuda", "mps"}
     resume : bool
         Go on with the run that `folder` holds.
+    replace : bool
+        Start anew although `folder` holds a model or a run; else that is refused.
     synthetic : callable, optional
         Makes the synthetic stack of a number, for the recipe's share of synthetic samples.
     on_epoch : callable, optional
@@ -118,6 +124,12 @@ def train_model(
     if not may_become_a_model(folder):
         raise ScutoidError(
             f"The model could not be saved as {folder}", "that exists and is not a model folder", "choose another name"
+        )
+    if not (resume or replace) and ((folder / CONFIG).is_file() or (folder / TRAINING / RUN).is_file()):
+        raise ScutoidError(
+            f"{folder} is not trained anew",
+            "it holds a model or a training run already, which would be lost",
+            "go on with its run (--resume), replace it (--replace), or choose another folder",
         )
     everything = {material.name: material for material in (*train_on, *valid_on)}
     if len(everything) < len(train_on) + len(valid_on):
@@ -173,6 +185,7 @@ def train_model(
         resume=saved,
         on_epoch=epoch_over,
         processes=processes,
+        workers=WORKERS if where.type == "cuda" and sys.platform == "linux" else 0,
     )
     messages = [*start.messages, *([] if roles.valid else [_NO_VALIDATION])]
     if trained.patch != recipe.sampling.patch:
