@@ -14,7 +14,7 @@ from _common import Row, parser, show, write_json
 
 TITLE = "Mean AP50 by cell diameter, as it is and resampled to a diameter"
 DIAMETERS = (10.0, 13.0, 16.0, 20.0, 24.0, 28.0)
-GRIDS = (0.0, 12.0, 14.0, 16.0, 18.0, 20.0)
+GRIDS = (0.0, 14.0, 16.0, 18.0, 20.0)
 """Diameters that stacks are resampled to; 0 leaves them."""
 KINDS = ("gland", "packed", "packed", "sheet")
 Z_STEPS = (1.0, 1.6, 0.6, 2.0)
@@ -24,11 +24,13 @@ def main() -> None:
     """Make the stacks, segment each on every grid, print the means."""
     arguments = parser((__doc__ or "").splitlines()[0])
     arguments.add_argument("--model", default="builtin")
+    arguments.add_argument("--diameters", type=float, nargs="+", default=DIAMETERS)
+    arguments.add_argument("--grids", type=float, nargs="+", default=GRIDS)
     options = arguments.parse_args()
     rows = []
-    for diameter in DIAMETERS[2:4] if options.quick else DIAMETERS:
+    for diameter in options.diameters[:1] if options.quick else options.diameters:
         row: Row = {"diameter": diameter}
-        for grid in GRIDS:
+        for grid in options.grids:
             scores = [_ap50(options.model, diameter, grid, number) for number in range(len(KINDS))]
             row[f"to_{grid:g}" if grid else "as_it_is"] = sum(scores) / len(scores)
         rows.append(row)
