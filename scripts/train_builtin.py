@@ -44,8 +44,10 @@ RECIPE = Path(__file__).with_name("builtin.yaml")
 VALIDATION = 10_000_000
 """Number of the first stack that is not learnt from."""
 N_VALIDATION = 12
-CELL_DIAMETER, DIAMETERS, Z_STEPS = 16.0, (11.0, 24.0), (0.4, 6.0)
-"""What cells are resampled to, and what is left as it is."""
+CELL_DIAMETER, DIAMETERS, Z_STEPS = 16.0, (14.0, 18.0), (0.4, 4.0)
+"""What the network sees best (`benchmarks/scale.py`); stacks outside are resampled to the nearest edge."""
+VALIDATED = (11.0, 24.0)
+"""Diameters of the cells in validation stacks."""
 
 
 def stack_maker(
@@ -76,7 +78,7 @@ def validation_stacks(make: Callable[[int], TrainingStack], count: int) -> list[
         stack = make(number)
         voxels = np.bincount(stack.labels.ravel())[1:]
         diameter = (6 / np.pi * np.median(voxels)) ** (1 / 3) if voxels.size else 0.0
-        if DIAMETERS[0] <= diameter <= DIAMETERS[1]:
+        if VALIDATED[0] <= diameter <= VALIDATED[1]:
             found.append(stack)
         number += 1
     return found

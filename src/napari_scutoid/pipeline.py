@@ -326,7 +326,6 @@ def _rescaled(
         settings,
         volume.voxel_size_um,
         cell_size,
-        cell_diameter=config.cell_diameter,
         cell_diameter_range=config.cell_diameter_range,
         anisotropy_range=config.anisotropy_range,
     )

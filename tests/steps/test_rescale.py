@@ -272,20 +272,23 @@ def test_target_factors_stated_by_the_user() -> None:
         target_factors(Rescale())
 
 
+SQUEEZED = 28 / 56 / 2 ** (1 / 3)
+"""Factor for cells of 56 voxels once their z step is halved, which makes their voxels twice as many."""
+
+
 @pytest.mark.parametrize(
     ("voxel_size", "estimate", "expected"),
     [
         (None, cell(12), (1, 1, 1)),
         (None, cell(28), (1, 1, 1)),
-        (None, cell(30), (1, 1, 1)),
-        (None, cell(40, uncertainty=0.5), (1, 1, 1)),
-        (None, cell(64), (0.25, 0.25, 0.25)),
-        (None, cell(8), (2, 2, 2)),
+        (None, cell(56), (0.5, 0.5, 0.5)),
+        (None, cell(56, uncertainty=0.5), (0.5, 0.5, 0.5)),
+        (None, cell(5), (2, 2, 2)),
         (None, cell(16, anisotropy=8), (2, 1, 1)),
         (None, cell(16, anisotropy=0.2), (0.5, 1, 1)),
         (VoxelSize(8, 1, 1), cell(16, anisotropy=1), (2, 1, 1)),
         (VoxelSize(3, 1, 1), cell(16, anisotropy=9), (1, 1, 1)),
-        (None, cell(32, anisotropy=8), (2 * 16 / 32 / 2 ** (1 / 3), 16 / 32 / 2 ** (1 / 3), 16 / 32 / 2 ** (1 / 3))),
+        (None, cell(56, anisotropy=8), (2 * SQUEEZED, SQUEEZED, SQUEEZED)),
     ],
 )
 def test_target_factors_by_cell_size(
@@ -295,7 +298,13 @@ def test_target_factors_by_cell_size(
 
 
 def test_cell_diameter_of_the_user_wins() -> None:
-    assert target_factors(Rescale(cell_diameter=32), None, cell(16, uncertainty=9)) == pytest.approx((0.5, 0.5, 0.5))
+    assert target_factors(Rescale(cell_diameter=56), None, cell(16, uncertainty=9)) == pytest.approx((0.5, 0.5, 0.5))
+
+
+@given(st.floats(2, 200))
+def test_cells_that_hardly_differ_get_grids_that_hardly_differ(diameter: float) -> None:
+    here, there = (target_factors(Rescale(), None, cell(each))[0] for each in (diameter, 1.01 * diameter))
+    assert 1 / 1.011 <= there / here <= 1.011
 
 
 def test_distortion_warning() -> None:

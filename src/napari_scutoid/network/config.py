@@ -138,7 +138,7 @@ class ModelConfig(Part):
     cell_diameter: Positive = 16.0
     """Equivalent diameter, in voxels, of the cells it was trained on."""
     cell_diameter_range: tuple[Positive, Positive] = (10.0, 28.0)
-    """Diameters it was trained to handle: inside this range a stack is not resampled for size's sake."""
+    """Diameters it sees best: cells outside are resampled to the nearest of the two."""
     anisotropy_range: tuple[Positive, Positive] = (0.4, 4.0)
     """z step over xy step that it was trained to handle."""
     scores: dict[str, Any] = Field(default_factory=dict)

@@ -211,7 +211,6 @@ def target_factors(
     voxel_size_um: VoxelSize | None = None,
     cell_size: CellSize | None = None,
     *,
-    cell_diameter: float = 16.0,
     cell_diameter_range: tuple[float, float] = (10.0, 28.0),
     anisotropy_range: tuple[float, float] = (0.4, 4.0),
 ) -> Factors:
@@ -219,8 +218,9 @@ def target_factors(
 
     In mode ``"cell_size"``, z alone is resampled where the anisotropy (z step over xy step; from the voxel size where
     it is known, else as estimated) lies outside the model's range, as far as to the edge of that range. Then all axes
-    are, by one factor, where cells are smaller or larger than the model can handle; by more than its uncertainty where
-    the diameter is an estimate, since resampling on a wrong one costs more than cells of a slightly unusual size.
+    are, by one factor, where cells are smaller or larger than the model sees best, also as far as to the edge: two
+    stacks whose cells hardly differ, or whose diameters are estimated a little differently, are put on grids that
+    hardly differ.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def target_factors(
         Of the stack.
     cell_size : CellSize, optional
         Estimated from the stack; ``settings.cell_diameter`` wins over its diameter.
-    cell_diameter, cell_diameter_range, anisotropy_range
+    cell_diameter_range, anisotropy_range
         What the model was trained for, see ``ModelConfig``.
 
     Returns
@@ -261,8 +261,7 @@ def target_factors(
     by_z = anisotropy / min(max(anisotropy, anisotropy_range[0]), anisotropy_range[1])
     diameter *= by_z ** (1 / 3)
     smallest, largest = cell_diameter_range
-    slack = 1.0 if settings.cell_diameter or cell_size is None else 1 + cell_size.uncertainty
-    overall = 1.0 if smallest / slack <= diameter <= largest * slack else cell_diameter / diameter
+    overall = min(max(diameter, smallest), largest) / diameter
     return by_z * overall, overall, overall
 
 
