@@ -145,3 +145,8 @@ def test_unknown_factors_and_small_shapes_are_named():
         training_tissue(0, without=("fog", "noise"))
     with pytest.raises(ValueError, match="at least 8 voxels"):
         training_tissue(0, shape=(4, 32, 32))
+
+
+def test_a_cell_as_large_as_the_largest_has_a_place() -> None:
+    # The squares of equal radii once differed in their last digit, and the root of that was no number.
+    assert training_tissue(204).labels.data.max() > 10

@@ -156,7 +156,8 @@ def _rods(
     one, other = _divide(one, other, form, rng)
     rods = one[:, None] + (other - one)[:, None] * steps[:, None]
     radius = 0.5 * edge * np.exp(np.clip(rng.normal(0, form.unequal, len(one)), -0.7, 0.7))
-    lift = np.sqrt(radius.max() ** 2 - radius**2)
+    largest = radius.max()
+    lift = np.sqrt((largest - radius) * (largest + radius))  # the difference of squares may round below 0
     rods = np.concatenate([rods, np.broadcast_to(lift[:, None, None], (*rods.shape[:2], 1))], axis=2)
     owner = np.repeat(np.arange(1, len(one) + 1, dtype=np.uint32), len(steps))
     return rods.reshape(-1, 4), owner
