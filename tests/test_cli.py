@@ -204,11 +204,15 @@ def test_what_the_computer_refuses_is_a_message(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
 def test_ctrl_c_exits_130_and_leaves_nothing(stack: Path, tmp_path: Path) -> None:
+    # A job that a shell started in the background ignores Ctrl-C, and so would this child of it.
     code = f"""
+import signal
 import time
 import napari_scutoid.pipeline as pipeline
 from napari_scutoid.cli import main
 from napari_scutoid.progress import Progress
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def run(*arguments):
     try:
