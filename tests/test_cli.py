@@ -275,7 +275,7 @@ def test_segment_passes_everything_on(tmp_path: Path, runs: list[Any]) -> None:
     assert model == "mine"
     # Only what the user set counts as set: the rest is the model's to say.
     assert recipe.model_dump(exclude_unset=True) == {
-        "predict": {"gate": False, "device": "cpu"},
+        "predict": {"gate": "off", "device": "cpu"},
         "watershed": {"seed_sigma": 0.2},
     }
     with h5py.File(tmp_path / "out.h5") as file:

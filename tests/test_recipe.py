@@ -95,3 +95,23 @@ def test_over_keeps_only_what_was_set():
 
     merged = Outer.model_validate({"inner": {"a": 5}}).over({"inner": {"a": 7, "b": 8}})
     assert merged.inner == Inner(a=5, b=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "gate"),
+    [("true", "auto"), ("false", "off"), ("off", "off"), ("'off'", "off"), ("classifier", "classifier")],
+)
+def test_gates_of_older_recipes_and_of_yaml_are_read(tmp_path, text, gate):
+    file = tmp_path / "r.yaml"
+    file.write_text(f"predict: {{gate: {text}}}", encoding="utf-8")
+    assert read_recipe(file).predict.gate == gate
+    file.write_text(recipe_yaml(read_recipe(file)), encoding="utf-8")
+    assert read_recipe(file).predict.gate == gate
+
+
+@pytest.mark.parametrize("text", ["maybe", "1", "[]"])
+def test_an_unknown_gate_is_told(tmp_path, text):
+    file = tmp_path / "r.yaml"
+    file.write_text(f"predict: {{gate: {text}}}", encoding="utf-8")
+    with pytest.raises(ScutoidError, match=r"predict\.gate: .*'auto', 'threshold', 'classifier' or 'off'"):
+        read_recipe(file)

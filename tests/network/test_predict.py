@@ -254,7 +254,7 @@ def test_empty_tiles_are_skipped_and_the_rest_is_the_same():
     data = rng.normal(100, 2, (16, 64, 256)).astype(np.float32)
     data[:, :, :64] += np.kron(rng.uniform(0, 300, (4, 16, 16)), np.ones((4, 4, 4)))
     config = config.model_copy(update={"cell_diameter": 16.0})
-    prediction = drain(predict(module, config, data, Halved(), PLAIN.model_copy(update={"gate": True})))
+    prediction = drain(predict(module, config, data, Halved(), PLAIN.model_copy(update={"gate": "threshold"})))
     assert prediction.tiles == 1 * 4 * 16
     assert prediction.tiles_skipped >= prediction.tiles // 2
     expected = untiled(module, config, data)
@@ -270,7 +270,9 @@ def test_skipped_tiles_are_background_where_the_model_has_one():
     config = config.model_copy(update={"outputs": outputs})
     out = np.full((2, 16, 32, 32), 7.0, np.float32)
     prediction = drain(
-        predict(module, config, np.zeros((16, 32, 32)), Halved(), PLAIN.model_copy(update={"gate": True}), out=out)
+        predict(
+            module, config, np.zeros((16, 32, 32)), Halved(), PLAIN.model_copy(update={"gate": "threshold"}), out=out
+        )
     )
     assert prediction.tiles_skipped == prediction.tiles
     assert prediction.passes == 0

@@ -173,6 +173,13 @@ def test_cells_are_scored_now_and_then_and_at_both_ends():
     assert judge.asked == [True, False, True, False, True, True]
 
 
+def test_random_weights_are_not_asked_for_cells():
+    judge = FakeJudge([None, 0.5])
+    settings = {"optimise": {"epochs": 3, "steps_per_epoch": 1}, "scoring": {"every": 2}}
+    drain(a_run(a_recipe(transfer={"strategy": "scratch"}, **settings), judge=judge))
+    assert judge.asked == [False, False, True, True]
+
+
 def test_training_ends_when_it_gets_no_better():
     recipe = a_recipe(optimise={"epochs": 50, "steps_per_epoch": 1, "patience": 2})
     trained = drain(a_run(recipe, judge=FakeJudge([0.1, 0.5, None, 0.5, None, 0.4, 0.9])))

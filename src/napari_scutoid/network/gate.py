@@ -119,7 +119,7 @@ def find_tissue(data: ArrayLike, cell_diameter: float, threshold: float) -> Step
     blocks = _Blocks(*(np.concatenate(field) for field in zip(*parts, strict=True)))
     mask = _structured(blocks, block, threshold)
     if mask.any() and not mask.all():
-        mask = _filled(edt.edt(~mask, black_border=False) <= cell_diameter / BLOCK)
+        mask = filled(edt.edt(~mask, black_border=False) <= cell_diameter / BLOCK)
     return Tissue(mask, block)
 
 
@@ -232,10 +232,10 @@ def _over_window(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.pad(average[tuple(complete)], padding, mode="edge")
 
 
-def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Add what is enclosed in 3D, or within a slice along any axis: tissue may leave the stack on one side."""
-    filled = fill_voids.fill(mask)
+    result = fill_voids.fill(mask)
     for axis in range(3):
-        for section in np.moveaxis(filled, axis, 0):
+        for section in np.moveaxis(result, axis, 0):
             section |= fill_voids.fill(np.ascontiguousarray(section))
-    return np.asarray(filled, dtype=bool)
+    return np.asarray(result, dtype=bool)

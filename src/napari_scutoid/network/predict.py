@@ -31,6 +31,7 @@ from napari_scutoid.network.device import (
 )
 from napari_scutoid.network.gate import find_tissue
 from napari_scutoid.network.tiles import Box, Grid, gather
+from napari_scutoid.network.tissue_classifier import classify_tissue, knows_cells_of
 from napari_scutoid.network.unet import activate, receptive_field
 from napari_scutoid.progress import Progress
 
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 STEP = "Predicting"
 SMALL_TILE = 16
 """Voxels along an axis of the tiles that the gate decides on."""
+LARGE_CELL = 1.5
+"""Diameter of a large cell, in typical cells."""
 LARGEST = {"cpu": 8 * 2**20, "mps": 8 * 2**20, "cuda": 16 * 2**20}
 """Voxels in one pass, however much memory there is: a pass is what Cancel waits for, and larger ones gain nothing."""
 MEMORY_SHARE = 0.6
@@ -212,14 +215,25 @@ def _plan(
     """Return the tiles of a stack, and the boxes that go through the network one by one."""
     tile = _round_up(settings.tile or (SMALL_TILE,) * 3, config.architecture.multiple)
     grid = Grid(shape, tile)
-    wanted = np.ones(grid.counts, dtype=bool)
-    if settings.gate:
-        tissue = yield from find_tissue(data, config.cell_diameter_range[1], settings.gate_threshold)
-        for index, box in grid.boxes():
-            wanted[index] = tissue.touches(box)
+    wanted = yield from wanted_tiles(data, grid, config, settings)
     if settings.tile is None:
         return grid, gather(wanted, grid, halo, largest)
     return grid, [box for index, box in grid.boxes() if wanted[index]]
+
+
+def wanted_tiles(data: ArrayLike, grid: Grid, config: ModelConfig, settings: Predict) -> Steps[NDArray[np.bool_]]:
+    """Return which tiles of a stack may hold tissue, one element per tile."""
+    found = []
+    if settings.gate in ("auto", "threshold"):
+        # The range says how stacks are scaled by their typical cell; single cells are larger than that.
+        largest = max(config.cell_diameter_range[1], LARGE_CELL * config.cell_diameter)
+        found.append((yield from find_tissue(data, largest, settings.gate_threshold)))
+    if settings.gate == "classifier" or (settings.gate == "auto" and knows_cells_of(config)):
+        found.append((yield from classify_tissue(data)))
+    wanted = np.ones(grid.counts, dtype=bool)
+    for index, box in grid.boxes():
+        wanted[index] = all(tissue.touches(box) for tissue in found)
+    return wanted
 
 
 def halo_for(architecture: Architecture, requested: Triple | None = None) -> Triple:

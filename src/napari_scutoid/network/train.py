@@ -193,7 +193,8 @@ def train(
             save_training(file, run.content())
 
     if resume is None:
-        yield from epoch_over(None, last=True)
+        # Random weights say "cell" all over the place: making cells of that would take longer than learning better.
+        yield from epoch_over(None, last=recipe.transfer.strategy != "scratch")
     while state.epoch < settings.epochs and not run.over():
         losses: list[float] = []
         name = f"Training, epoch {state.epoch + 1} of {settings.epochs}"
@@ -235,7 +236,7 @@ def _judged(run: Learner, judge: Judge | None, train_loss: float | None, *, last
     scores: Record = {}
     better = False
     if judge is not None:
-        cells = last or state.epoch % run.recipe.scoring.every == 0
+        cells = last or (state.epoch > 0 and state.epoch % run.recipe.scoring.every == 0)
         found = yield from judge(run.averaged, cells=cells)
         scores = {"valid_loss": found.loss, **found.scores}
         if found.objective is not None:

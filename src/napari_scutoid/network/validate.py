@@ -75,7 +75,7 @@ class Validator:
         self.config = config
         self.loss = make_loss(recipe.loss, config.outputs)
         self.scorer = scorer
-        self.settings = (settings or Predict()).model_copy(update={"gate": False})
+        self.settings = (settings or Predict()).model_copy(update={"gate": "off"})
 
     def __call__(self, module: nn.Module, *, cells: bool) -> Steps[Judgement]:
         """Predict every stack and score it; see `train.Judge`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from napari_scutoid.recipe.part import Part, number
 
@@ -101,6 +101,14 @@ class Rescale(Part):
         return self
 
 
+Gate = Literal["auto", "threshold", "classifier", "off"]
+
+
+def _gate_by_name(value: Any) -> Any:
+    """Read what older recipes say; in YAML, ``off`` is false too."""
+    return {True: "auto", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class Predict(Part):
     """Run the network over the stack, tile by tile."""
 
@@ -125,10 +133,13 @@ class Predict(Part):
         description="Must cover the network's receptive field, else tiles show as seams. Empty: exactly that.",
         json_schema_extra={"unit": "voxels", "decimals": 0, "ge": 0, "le": 512},
     )
-    gate: bool = Field(
-        True,
+    gate: Annotated[Gate, BeforeValidator(_gate_by_name)] = Field(
+        "auto",
         title="Skip empty tiles",
-        description="Tiles without any tissue are not sent through the network.",
+        description="Tiles without any tissue are not sent through the network. Threshold: a place is empty where the "
+        "brightness varies no more than noise does. Classifier: a small network says so, which knows membranes of "
+        "cells 5 to 40 voxels across. Auto: where either says so. Off: all tiles are sent. Older recipes say true "
+        "(auto) or false (off).",
     )
     gate_threshold: float = number(
         3.0,
