@@ -1,4 +1,4 @@
-"""Where the sample stacks lie that travel with the package."""
+"""Where the files lie that travel with the package: sample stacks and documentation."""
 
 from __future__ import annotations
 
@@ -20,11 +20,24 @@ def sample_data_dir() -> Path:
     ScutoidError
         If neither folder is there.
     """
-    for folder in (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data"):
+    return _folder("sample_data", "The sample stacks")
+
+
+def docs_dir() -> Path:
+    """Folder of the documentation's pages, which travel as the sample stacks do.
+
+    Raises
+    ------
+    ScutoidError
+        If neither folder is there.
+    """
+    return _folder("docs", "The documentation")
+
+
+def _folder(name: str, what: str) -> Path:
+    for folder in (_PACKAGE / name, _PACKAGE.parents[1] / name):
         if folder.is_dir():
             return folder
     raise ScutoidError(
-        "The sample stacks could not be found",
-        f"there is no folder sample_data in {_PACKAGE}",
-        "install the package again",
+        f"{what} could not be found", f"there is no folder {name} in {_PACKAGE}", "install the package again"
     )

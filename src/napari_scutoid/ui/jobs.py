@@ -14,7 +14,7 @@ from contextlib import closing
 from threading import Event
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress, Steps, drain
@@ -23,6 +23,48 @@ from napari_scutoid.progress import Progress, Steps, drain
 REPORT_EVERY_S = 0.05
 
 JobFunction = Callable[[], Steps[Any]]
+
+
+class Desk(QObject):
+    """Where a job that needs the whole machine asks whether another one has it: two networks would share its memory.
+
+    There is one for an application, whatever number of windows it has: see `desk`.
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(DESK)
+        self.holder: str | None = None
+
+    def take(self, title: str) -> None:
+        """Take the machine for a job.
+
+        Raises
+        ------
+        ScutoidError
+            When another job has it.
+        """
+        if self.holder is not None:
+            raise ScutoidError(
+                f"{title} was not started",
+                f"{self.holder.lower()} is still running in another window, and both need the whole machine",
+                "wait for it, or cancel it there",
+            )
+        self.holder = title
+
+    def give_back(self) -> None:
+        """Let the next one have it."""
+        self.holder = None
+
+
+DESK = "scutoid desk"
+
+
+def desk() -> Desk:
+    """Return the application's desk; it belongs to the application and ends with it."""
+    application = QCoreApplication.instance()
+    found = application.findChild(Desk, DESK) if application is not None else None
+    return found if found is not None else Desk(application)
 
 
 class JobRunner(QObject):
@@ -59,6 +101,7 @@ class JobRunner(QObject):
         super().__init__()
         self._title = ""
         self._stop: Event | None = None
+        self._desk: Desk | None = None
         # Queued always: a job that ends at once would otherwise answer before `start` has returned.
         self._reported.connect(self._on_reported, Qt.ConnectionType.QueuedConnection)
         self._ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
@@ -73,18 +116,30 @@ class JobRunner(QObject):
         """Whether a job was told to stop and has not stopped yet."""
         return self._stop is not None and self._stop.is_set()
 
-    def start(self, title: str, job: JobFunction) -> None:
+    def start(self, title: str, job: JobFunction, *, alone: bool = False) -> None:
         """Run a job; it is called, advanced and closed in its own thread.
+
+        Parameters
+        ----------
+        title : str
+            As a person reads it, e.g. ``"Segmenting"``.
+        job : callable
+        alone : bool
+            Whether no other such job may run in the application meanwhile.
 
         Raises
         ------
         ScutoidError
-            When a job runs already.
+            When a job runs already, here or, for one that must be alone, elsewhere.
         """
         if self._stop is not None:
             raise ScutoidError(
                 f"{title} was not started", f"{self._title.lower()} is still running", "wait for it, or press Cancel"
             )
+        if alone:
+            free = desk()
+            free.take(title)
+            self._desk = free
         self._title = title
         stop = self._stop = Event()
         self.started.emit(title)
@@ -113,6 +168,9 @@ class JobRunner(QObject):
     def _on_ended(self, future: Future[Any]) -> None:
         stopping = self.is_stopping
         self._stop = None
+        if self._desk is not None:
+            self._desk.give_back()
+            self._desk = None
         error = future.exception()
         if isinstance(error, CancelledError) or (stopping and error is None):
             self.cancelled.emit()
