@@ -116,12 +116,12 @@ class Augment(Part):
     contrast_range: float = number(1.3, "Largest contrast", "Between its inverse and this.", ge=1, le=4, decimals=2)
     gamma: float = number(0.3, "Gamma", "Probability of a power of the intensities.", ge=0, le=1, decimals=2)
     gamma_range: float = number(1.4, "Largest gamma", "Between its inverse and this.", ge=1, le=4, decimals=2)
-    noise: float = number(0.3, "Noise", "Probability.", ge=0, le=1, decimals=2)
+    noise: float = number(0.4, "Noise", "Probability.", ge=0, le=1, decimals=2)
     noise_sigma: float = number(
-        0.1, "Strongest noise", "Standard deviation, in units of the normalised intensities.", ge=0, le=2, decimals=3
+        0.2, "Strongest noise", "Standard deviation, in units of the normalised intensities.", ge=0, le=2, decimals=3
     )
-    blur: float = number(0.2, "Blur", "Probability.", ge=0, le=1, decimals=2)
-    blur_sigma: float = number(1.0, "Strongest blur", "Standard deviation.", ge=0, le=5, unit="voxels", decimals=2)
+    blur: float = number(0.3, "Blur", "Probability.", ge=0, le=1, decimals=2)
+    blur_sigma: float = number(2.0, "Strongest blur", "Standard deviation.", ge=0, le=5, unit="voxels", decimals=2)
     slices: float = number(
         0.2, "Slice jitter", "Probability of changing the brightness of each slice.", ge=0, le=1, decimals=2
     )
