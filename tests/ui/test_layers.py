@@ -88,7 +88,8 @@ def test_an_even_stack_still_has_two_limits(value, dtype):
     assert low < high
 
 
-def test_loading_reports_every_slice_and_keeps_the_numbers(monkeypatch):
+def test_loading_reports_every_block_and_keeps_the_numbers(monkeypatch):
+    monkeypatch.setattr("napari_scutoid.io.output.BLOCK_BYTES", 4 * 3 * 8)
     data = np.arange(5 * 4 * 3, dtype=">f8").reshape(5, 4, 3)
     volume = Volume(LazyOnly(data), SIZE, source=Source("a.h5", "raw"))
     seen = []

@@ -106,18 +106,29 @@ class StoredArray:
         if len(axes) != len(self.axes) or len(set(axes)) != len(axes) or not set("YX") <= set(axes) <= set("TCZYX"):
             raise ValueError(f"axes must name {len(self.axes)} axes, each by one of T, C, Z, Y, X; got {axes!r}")
         renamed = replace(self, axes=axes, axes_are_stated=True)
-        before = {new: old for old, new in zip(self.axes, axes, strict=True)}
-        places = (before.get("Z", "Z"), before["Y"], before["X"])
-        if places == ("Z", "Y", "X"):
+        places = _places(self.axes, axes)
+        if places == "ZYX":
             return renamed
-        if places != ("Z", "X", "Y"):
-            return replace(renamed, voxel_size_um=None, origin_um=ZERO)
-        size, origin = self.voxel_size_um, self.origin_um
+        origin = self.origin_um
         return replace(
             renamed,
-            voxel_size_um=None if size is None else VoxelSize(size.z, size.x, size.y),
-            origin_um=Origin(origin.z, origin.x, origin.y),
+            voxel_size_um=_size_with_axes(self.voxel_size_um, self.axes, axes),
+            origin_um=Origin(origin.z, origin.x, origin.y) if places == "ZXY" else ZERO,
         )
+
+
+def _places(before: str, after: str) -> str:
+    """Return what the axes that are z, y and x now were called before."""
+    named = dict(zip(after, before, strict=True))
+    return named.get("Z", "Z") + named["Y"] + named["X"]
+
+
+def _size_with_axes(size: VoxelSize | None, before: str, after: str) -> VoxelSize | None:
+    """Return a voxel size after axes were named anew, as `StoredArray.with_axes` says."""
+    places = _places(before, after)
+    if size is None or places == "ZYX":
+        return size
+    return VoxelSize(size.z, size.x, size.y) if places == "ZXY" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +230,10 @@ class DatasetInfo:
             return None
         z, y, x = self.shape[-3:]
         return self.axes[:-3] + "XYZ" if 1 < 2 * x < min(z, y) else None
+
+    def voxel_size_with(self, axes: str) -> VoxelSize | None:
+        """Return the voxel size where the axes are named otherwise, as `StoredArray.with_axes` does."""
+        return _size_with_axes(self.voxel_size_um, self.axes, axes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,16 @@ class LazyArray:
         return None if chunks is None else tuple(1 if axis is None else chunks[axis] for axis in self._order)
 
     @property
+    def is_locked_while_read(self) -> bool:
+        """Whether nobody else can read meanwhile: HDF5 unpacks its chunks under the one lock that it has."""
+        return getattr(self._source, "compression", None) is not None
+
+    @property
+    def view(self) -> tuple[Any, ...]:
+        """What of the source this shows, and how: equal for views that hold the same numbers."""
+        return self._order, tuple(sorted(self._fixed.items())), self._full_scale
+
+    @property
     def nearest_first(self) -> tuple[int, ...]:
         """Axes of the view, first the one whose neighbours lie closest together in the file."""
         return tuple(sorted(range(self.ndim), key=lambda axis: 1 if (at := self._order[axis]) is None else -at))

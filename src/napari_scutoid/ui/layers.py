@@ -52,8 +52,8 @@ class Shown:
     part: Part = (None, None)
 
 
-def load(volume: Volume, part: Part = (None, None)) -> Steps[Shown]:
-    """Read a lazy stack into memory where it fits, slice by slice, and settle its contrast.
+def load(volume: Volume, part: Part = (None, None), *, in_memory: bool | None = None) -> Steps[Shown]:
+    """Read a lazy stack into memory, block by block, and settle its contrast.
 
     Parameters
     ----------
@@ -61,23 +61,38 @@ def load(volume: Volume, part: Part = (None, None)) -> Steps[Shown]:
         Lazy or in memory.
     part : tuple of int or None
         Which channel and time point it is.
+    in_memory : bool, optional
+        Whether to read it; by default where it takes no more than `MEMORY_SHARE` of what is free.
 
     Returns
     -------
     Shown
-        The same volume, with NumPy data unless it is too large.
+        The same volume, with NumPy data where it was read.
+
+    Raises
+    ------
+    ScutoidError
+        When it does not fit into memory.
     """
     import psutil
 
+    from napari_scutoid.io.lazy import check_memory
+    from napari_scutoid.io.output import block_keys
+
     size = math.prod(volume.shape) * volume.dtype.itemsize
-    if isinstance(volume.data, np.ndarray) or size > MEMORY_SHARE * psutil.virtual_memory().available:
+    if in_memory is None:
+        in_memory = size <= MEMORY_SHARE * psutil.virtual_memory().available
+    if isinstance(volume.data, np.ndarray) or not in_memory:
         yield Progress("Looking at the stack")
         return Shown(volume, contrast_limits(volume.data), part)
+    check_memory(size, str(volume.source or "the stack"))
     # The graphics card takes numbers only in the computer's own byte order; files may hold the other one.
     data = np.empty(volume.shape, volume.dtype.newbyteorder("="))
-    for z in range(data.shape[0]):
-        yield Progress("Reading the stack", z, data.shape[0])
-        data[z] = volume.data[z]
+    # Not slice by slice: stored chunks span several slices, and each would be unpacked as often.
+    keys = block_keys(volume.data)
+    for number, key in enumerate(keys):
+        yield Progress("Reading the stack", number, len(keys))
+        data[key] = volume.data[key]
     return Shown(replace(volume, data=data), contrast_limits(data), part)
 
 
