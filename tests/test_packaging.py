@@ -48,6 +48,15 @@ def test_wheel_holds_the_sample_stacks(wheel: zipfile.ZipFile) -> None:
     assert {f"napari_scutoid/{path}" for path in stacks} <= set(wheel.namelist())
 
 
+def test_wheel_holds_the_pages_for_users_and_not_those_for_developers(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    pages = {path for path in files_in("docs") if not path.startswith(("docs/decisions", "docs/progress"))}
+    assert "docs/recipe.md" in pages
+    assert {f"napari_scutoid/{path}" for path in pages} <= names
+    for_developers = ("napari_scutoid/docs/decisions", "napari_scutoid/docs/progress")
+    assert not [name for name in names if name.startswith(for_developers)]
+
+
 def test_wheel_holds_every_model(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     models = {file.parent.name for file in (REPOSITORY / "src" / "napari_scutoid" / "models").glob("*/config.json")}
@@ -86,5 +95,5 @@ def test_napari_accepts_the_installed_manifest() -> None:
 
 def test_manifest_at_the_root_is_the_one_in_the_package() -> None:
     root, packaged = REPOSITORY / "napari.yaml", REPOSITORY / "src" / "napari_scutoid" / "napari.yaml"
-    # A Windows checkout without symbolic links has the link's target as text instead.
-    assert root.samefile(packaged) or root.read_text(encoding="utf-8") == "src/napari_scutoid/napari.yaml"
+    same = root.read_text(encoding="utf-8") == packaged.read_text(encoding="utf-8")
+    assert same, "cp src/napari_scutoid/napari.yaml napari.yaml"

@@ -32,3 +32,15 @@ def test_sample_data_of_the_wheel_comes_before_the_repository(package: Path, tmp
 def test_missing_sample_data_is_a_message(package: Path) -> None:
     with pytest.raises(ScutoidError, match="install the package again"):
         resources.sample_data_dir()
+
+
+def test_pages_of_the_wheel_come_before_the_repository(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    assert resources.docs_dir() == tmp_path / "docs"
+    (package / "docs").mkdir()
+    assert resources.docs_dir() == package / "docs"
+
+
+def test_missing_pages_are_a_message(package: Path) -> None:
+    with pytest.raises(ScutoidError, match="documentation could not be found"):
+        resources.docs_dir()

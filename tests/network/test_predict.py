@@ -13,7 +13,14 @@ from torch import nn
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.network import predict as predict_module
 from napari_scutoid.network.config import Architecture, ModelConfig, Output
-from napari_scutoid.network.predict import bytes_per_voxel, fold_batch_norm, halo_for, keep_ends_precise, predict
+from napari_scutoid.network.predict import (
+    bytes_per_voxel,
+    fold_batch_norm,
+    halo_for,
+    keep_ends_precise,
+    largest_pass,
+    predict,
+)
 from napari_scutoid.network.unet import activate, build, receptive_field
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Predict
@@ -321,3 +328,12 @@ def test_bf16_keeps_the_ends_of_the_network_precise():
             rough, better = network(x), precise(x)
     assert better.dtype == torch.float32
     assert (better - truth).abs().mean() < 0.7 * (rough.float() - truth).abs().mean()
+
+
+def test_a_pass_keeps_to_the_memory_that_it_was_given():
+    _, config = model()
+    device = torch.device("cpu")
+    each = bytes_per_voxel(config.architecture, len(config.outputs), "fp32")
+    assert largest_pass(config, device, "fp32", 0.01) == 10_000_000 // each
+    assert largest_pass(config, device, "fp32", 0.02) == 20_000_000 // each
+    assert largest_pass(config, device, "fp32", 4096) == largest_pass(config, device, "fp32")

@@ -80,6 +80,8 @@ class Prediction:
         Passes through the network; neighbouring tiles share one.
     voxels_computed : int
         Voxels that went through the network, margins included.
+    pass_voxels : int
+        The most that a pass might have had.
     halo : (int, int, int)
         Margin around a pass, in voxels.
     device, precision : str
@@ -94,6 +96,7 @@ class Prediction:
     tile: Triple
     passes: int
     voxels_computed: int
+    pass_voxels: int
     halo: Triple
     device: str
     precision: Precision
@@ -151,7 +154,8 @@ def predict(
     precision = choose_precision(settings.precision, device)
     network = _Network(module, config.outputs, device, precision)
 
-    grid, boxes = yield from _plan(data, shape, config, settings, halo, _largest(config, device, precision))
+    largest = settings.pass_voxels or largest_pass(config, device, precision, settings.memory_gb)
+    grid, boxes = yield from _plan(data, shape, config, settings, halo, largest)
 
     target = np.zeros((len(config.outputs), *shape), dtype=np.float32) if out is None else out
     empty = [float(output.name == "background") for output in config.outputs]
@@ -202,6 +206,7 @@ def predict(
         tile=grid.tile,
         passes=done,
         voxels_computed=computed,
+        pass_voxels=largest,
         halo=halo,
         device=device.type,
         precision=precision,
@@ -406,10 +411,15 @@ def _checked_shape(data: ArrayLike, config: ModelConfig, out: Any) -> Triple:
     return z, y, x
 
 
-def _largest(config: ModelConfig, device: torch.device, precision: Precision) -> int:
-    """Voxels that one pass may have."""
+def largest_pass(
+    config: ModelConfig, device: torch.device, precision: Precision, memory_gb: float | None = None
+) -> int:
+    """Return how many voxels one pass may have, within a share of the free memory and a bound of the user's."""
     each = bytes_per_voxel(config.architecture, len(config.outputs), precision)
-    return min(LARGEST[device.type], int(MEMORY_SHARE * free_memory(device)) // each)
+    memory = MEMORY_SHARE * free_memory(device)
+    if memory_gb is not None:
+        memory = min(memory, memory_gb * 1e9)
+    return min(LARGEST[device.type], int(memory) // each)
 
 
 def _fill(target: Any, values: Sequence[float]) -> None:

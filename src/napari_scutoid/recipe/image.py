@@ -133,6 +133,24 @@ class Predict(Part):
         description="Must cover the network's receptive field, else tiles show as seams. Empty: exactly that.",
         json_schema_extra={"unit": "voxels", "decimals": 0, "ge": 0, "le": 512},
     )
+    memory_gb: float | None = number(
+        None,
+        "Memory",
+        "The most that the network may take at once, and so the size of the tiles. Empty: a share of what is free.",
+        ge=0.01,
+        le=4096.0,
+        unit="GB",
+        decimals=2,
+    )
+    pass_voxels: int | None = number(
+        None,
+        "Largest pass",
+        "Voxels that go through the network at once, margins included; wins over the memory. Two runs with the same "
+        "number put the same tiles together, and so give the identical labels. Empty: from the memory.",
+        ge=4096,
+        le=2**31 - 1,
+        unit="voxels",
+    )
     gate: Annotated[Gate, BeforeValidator(_gate_by_name)] = Field(
         "auto",
         title="Skip empty tiles",
