@@ -29,11 +29,11 @@ NAME = PACKAGE.name
 LEVELS = (
     {"errors", "progress"},
     {"recipe", "volume", "resources", "cli_progress"},
-    {"steps", "metrics", "io", "synth", "picture"},
+    {"steps", "metrics", "io", "synth", "picture", "command_line"},
     {"network", "proofread", "measure"},
     {"pipeline", "tune"},
-    {"training"},
-    {"batch", "demo", "cli_scores", "cli_train", "cli_tune", "cli_models"},
+    {"training", "batch"},
+    {"demo", "cli_scores", "cli_train", "cli_tune", "cli_models", "cli_batch"},
     {"ui", "cli"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_scutoid import __version__, cli_models, cli_train
+from napari_scutoid import __version__, cli_batch, cli_models, cli_train
 from napari_scutoid.cli_progress import follow as _follow
 from napari_scutoid.cli_progress import tell as _tell
 from napari_scutoid.errors import ScutoidError, as_problem
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_models.app, name="models")
 app.command(cls=cli_train.Several)(cli_train.train)
+app.command()(cli_batch.batch)
 
 
 class Device(StrEnum):
@@ -128,6 +129,10 @@ def segment(
     time: TimePoint = None,
     axes: Axes = None,
     recipe: Annotated[Path | None, typer.Option(help="Settings, as YAML; docs/recipe.md lists them.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PART.NAME=VALUE", help="One setting; wins over the recipe. Can be repeated."),
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "builtin",
     device: Annotated[Device | None, typer.Option(help="Where the network runs; wins over the recipe.")] = None,
     save_probabilities: Annotated[
@@ -150,7 +155,7 @@ def segment(
         from napari_scutoid.io.table import check_table_path
 
         check_table_path(cells)
-    settings = _settings(recipe, device)
+    settings = _settings(recipe, device, changes or ())
     volume = open_volume(stack, dataset, channel=channel, time=time, voxel_size_um=voxel_size, axes=axes)
 
     from napari_scutoid.pipeline import run
@@ -374,10 +379,11 @@ def demo(
         print(f"{name}: {file}")
 
 
-def _settings(file: Path | None, device: Device | None) -> "Recipe":
+def _settings(file: Path | None, device: Device | None, changes: Sequence[str] = ()) -> "Recipe":
     from napari_scutoid.recipe import Recipe, read_recipe
+    from napari_scutoid.recipe.changes import with_changes
 
-    recipe = Recipe() if file is None else read_recipe(file)
+    recipe = with_changes(Recipe() if file is None else read_recipe(file), changes)
     if device is None:
         return recipe
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"device": device.value})})
