@@ -8,18 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from napari_scutoid.estimate import Forecast
     from napari_scutoid.io.format import FileInfo
+    from napari_scutoid.network.card import ModelCard
+    from napari_scutoid.network.config import ModelConfig
+    from napari_scutoid.network.device import DeviceFacts
     from napari_scutoid.pipeline import Result
     from napari_scutoid.progress import Steps
-    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.recipe import Predict, Recipe
+    from napari_scutoid.steps.cell_size import CellSize
     from napari_scutoid.volume import Labels, Volume, VoxelSize
 
 
@@ -35,10 +38,16 @@ def _open_volume(path: Path, dataset: str, **choice: Any) -> Volume:
     return open_volume(path, dataset, **choice)
 
 
-def _run(volume: Volume, recipe: Recipe) -> Steps[Result]:
+def _open_labels(path: Path, dataset: str, **choice: Any) -> Labels:
+    from napari_scutoid.io.open import open_labels
+
+    return open_labels(path, dataset, **choice)
+
+
+def _run(volume: Volume, recipe: Recipe, model: str) -> Steps[Result]:
     from napari_scutoid.pipeline import run
 
-    return run(volume, recipe)
+    return run(volume, recipe, model)
 
 
 def _save_result(path: Path, labels: Labels, probabilities: dict[str, Volume], provenance: dict[str, Any]) -> None:
@@ -47,23 +56,36 @@ def _save_result(path: Path, labels: Labels, probabilities: dict[str, Volume], p
     save_result(path, labels, probabilities, provenance)
 
 
+def _models(more: Sequence[str]) -> list[ModelCard]:
+    from napari_scutoid.network.card import model_cards
+
+    return model_cards(more)
+
+
+def _describe_device(settings: Predict) -> DeviceFacts:
+    from napari_scutoid.network.device import describe_device
+
+    return describe_device(settings.device, settings.precision)
+
+
+def _forecast(volume: Volume, recipe: Recipe, config: ModelConfig, cell_size: CellSize | None) -> Steps[Forecast]:
+    from napari_scutoid.estimate import forecast
+
+    return forecast(volume, recipe, config, cell_size=cell_size)
+
+
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The four things the window asks of the program."""
+    """What the window asks of the program."""
 
     inspect: Callable[[Path], FileInfo] = field(default=_inspect)
     open_volume: Callable[..., Volume] = field(default=_open_volume)
-    run: Callable[[Volume, Recipe], Steps[Result]] = field(default=_run)
+    run: Callable[[Volume, Recipe, str], Steps[Result]] = field(default=_run)
     save_result: Callable[[Path, Labels, dict[str, Volume], dict[str, Any]], None] = field(default=_save_result)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Segmented:
-    """What a segmentation hands to the window."""
-
-    volume: Volume
-    result: Result
-    n_cells: int
+    open_labels: Callable[..., Labels] = field(default=_open_labels)
+    models: Callable[[Sequence[str]], list[ModelCard]] = field(default=_models)
+    describe_device: Callable[[Predict], DeviceFacts] = field(default=_describe_device)
+    forecast: Callable[[Volume, Recipe, ModelConfig, CellSize | None], Steps[Forecast]] = field(default=_forecast)
 
 
 def look_into(core: Core, path: Path) -> Steps[FileInfo]:
@@ -72,15 +94,22 @@ def look_into(core: Core, path: Path) -> Steps[FileInfo]:
     return core.inspect(path)
 
 
-def segment(core: Core, volume: Volume, recipe: Recipe) -> Steps[Segmented]:
-    """Segment a stack and count its cells."""
+def segment(core: Core, volume: Volume, recipe: Recipe, model: str) -> Steps[Result]:
+    """Segment a stack."""
     yield Progress("Preparing")
-    result = yield from core.run(volume, recipe)
-    ids: set[int] = set()
-    for z, plane in enumerate(result.labels.data):
-        yield Progress("Counting the cells", z, result.labels.shape[0])
-        ids.update(np.unique(plane).tolist())
-    return Segmented(volume, result, len(ids - {0}))
+    return (yield from core.run(volume, recipe, model))
+
+
+def look_at_models(core: Core, more: Sequence[str]) -> Steps[list[ModelCard]]:
+    """List the models that can be chosen."""
+    yield Progress("Looking for models")
+    return core.models(more)
+
+
+def look_at_device(core: Core, settings: Predict) -> Steps[DeviceFacts]:
+    """Find out what will compute."""
+    yield Progress("Looking at the device")
+    return core.describe_device(settings)
 
 
 def save(
