@@ -53,6 +53,7 @@ def run(*arguments: object) -> int:
     [
         (["--train", "a", "b", "-o", "m"], ["--train", "a", "--train", "b", "-o", "m"]),
         (["--train", "a", "--valid", "c", "d"], ["--train", "a", "--valid", "c", "--valid", "d"]),
+        (["--test", "a", "b"], ["--test", "a", "--test", "b"]),
         (["--train", "a", "--train", "b"], ["--train", "a", "--train", "b"]),
         (["-o", "m", "n"], ["-o", "m", "n"]),
         ([], []),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_scutoid.training.run import NewModel
     from napari_scutoid.training.stacks import Material
 
-SEVERAL = ("--train", "--valid")
+SEVERAL = ("--train", "--valid", "--test")
 """Options that take several values."""
 SHOWN = ("train_loss", "valid_loss", "miou", "ap50", "arand", "wrong_cells")
 """Columns of the learning curves that are told after each epoch."""
@@ -74,6 +74,10 @@ def train(
             help="The same, to choose the best weights by; without it, some of --train are kept for that.",
         ),
     ] = None,
+    test_on: Annotated[
+        list[Path] | None,
+        typer.Option("--test", metavar="DIR...", help="The same, kept for the final scores only."),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Settings, as YAML; docs/train.md lists them.")] = None,
     init: Annotated[
         str | None, typer.Option(help="Model to start from, name or folder; without it the recipe's, or builtin.")
@@ -120,7 +124,7 @@ def train(
     options = {"image_dataset": image_dataset, "labels_dataset": labels_dataset}
     opening = {"voxel_size": voxel_size, "channel": channel, "axes": axes}
     train_materials = _materials(train_on, options, opening)
-    valid_materials = _materials(valid_on or [], options, opening)
+    valid_materials, test_materials = (_materials(some or [], options, opening) for some in (valid_on, test_on))
 
     from napari_scutoid.recipe import Recipe, read_recipe
 
@@ -139,6 +143,7 @@ def train(
                 settings,
                 output,
                 valid_on=valid_materials,
+                test_on=test_materials,
                 segmentation=segmenting,
                 ignore=ignore,
                 device=device,

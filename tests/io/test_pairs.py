@@ -57,6 +57,16 @@ def assert_opens(pair: Pair) -> None:
     np.testing.assert_array_equal(labels.data, LABELS)
 
 
+@pytest.mark.parametrize(("image", "labels"), [("a.tif", "a_label.tif"), ("images/a.tif", "labels/a.tif")])
+def test_an_image_alone_finds_its_labels_beside_it(tmp_path: Path, image: str, labels: str) -> None:
+    one, other = tif(tmp_path / image, IMAGE, axes="ZYX"), tif(tmp_path / labels, LABELS, axes="ZYX")
+    tif(tmp_path / image.replace("a.tif", "b.tif"), IMAGE, axes="ZYX")
+    assert files(find_pairs(one), tmp_path) == [("a", image, labels)]
+    assert find_pairs(one).pairs[0].labels_file == other
+    with pytest.raises(ScutoidError, match="nothing to learn from"):
+        find_pairs(tmp_path / image.replace("a.tif", "b.tif"))
+
+
 def test_one_file_that_holds_both(tmp_path: Path) -> None:
     path = h5(tmp_path / "gland.h5", raw=IMAGE, label=LABELS, semantic_target=LABELS > 0)
     found = find_pairs(path)

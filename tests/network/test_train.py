@@ -88,6 +88,25 @@ def test_resuming_changes_no_bit(case, tmp_path):
         assert same(one[name], other[name])
 
 
+@pytest.mark.parametrize("reports", [1, 4, 5, 7])
+def test_a_run_paused_within_an_epoch_loses_no_step(reports, tmp_path):
+    recipe = a_recipe(optimise={"average": 0.9})
+    straight = drain(a_run(recipe, judge=FakeJudge([0.1, 0.3, 0.2])))
+    file = tmp_path / "run.pt"
+    run = a_run(recipe, judge=FakeJudge([0.1, 0.3, 0.2]), file=file)
+    for _ in range(1 + reports):  # the first is of the scoring of epoch 0; an epoch has three steps and a scoring
+        next(run)
+    run.close()
+    saved = load_training(file)
+    epochs = (reports - 1) // 4
+    assert (saved["epochs"], len(saved["state"]["losses"])) == (epochs, min(reports - 4 * epochs, 3))
+    judge = FakeJudge([0.3, 0.2] if epochs == 0 else [0.2])
+    resumed = drain(a_run(recipe, judge=judge, resume=saved))
+    assert without_time(resumed.records) == without_time(straight.records)
+    assert resumed.steps == straight.steps and resumed.best_epoch == straight.best_epoch == 1
+    assert same(resumed.module.state_dict(), straight.module.state_dict())
+
+
 CHILD = """
 import sys
 from pathlib import Path

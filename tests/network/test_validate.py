@@ -57,6 +57,19 @@ def test_voxels_are_scored_over_all_stacks():
     assert found.confusion == [[[384, 0], [32, 96]]]
 
 
+def test_a_person_is_shown_the_fullest_slice_of_the_first_stack():
+    one = stack()
+    labels = one.labels.copy()
+    labels[[0, 1, 3]] = 0
+    first = TrainingStack.from_labels(one.image, labels, name="first")
+    validator = Validator([first, stack()], config("foreground"), TrainRecipe(), settings=SETTINGS)
+    look = judged(validator, Bright()).look
+    assert (look.name, look.z, list(look.maps)) == ("first", 2, ["foreground"])
+    assert np.array_equal(look.image, first.image[2]) and np.array_equal(look.labels, labels[2])
+    assert np.array_equal(look.maps["foreground"] > 0.5, one.image[2] > 0)
+    assert look.maps["foreground"].base is None
+
+
 def test_what_is_unknown_is_not_scored():
     validator = Validator([stack(wrong=32, hide_wrong=True)], config("foreground"), ENTROPY, settings=SETTINGS)
     found = judged(validator, Bright())

@@ -54,6 +54,11 @@ def test_named_validation_stacks_stay_and_none_is_drawn():
     assert roles == Roles(("a", "b"), ("x", "y"), ())
 
 
+def test_named_test_stacks_stay_and_none_is_drawn():
+    drawn = split_stacks(["a", "b", "c"], Split(valid_share=0.3, test_share=0.3), test=["x"])
+    assert drawn.test == ("x",) and len(drawn.valid) == 1 and len(drawn.train) == 2
+
+
 def test_a_single_stack_trains():
     assert split_stacks(["a"], Split()) == Roles(("a",), (), ())
     with pytest.raises(ScutoidError, match="of 0 stacks"):

@@ -101,9 +101,10 @@ def find_pairs(where: Path, *, image_dataset: str | None = None, labels_dataset:
     Parameters
     ----------
     where : Path
-        A file (or Zarr folder) that holds an image and labels; or a folder of such files, or of files for images and
-        for labels, of any formats. Those have the same name in folders such as ``images`` and ``labels``, or in one
-        folder with an ending such as ``_label`` or ``_cp_masks`` (and, or not, ``_image``).
+        A file (or Zarr folder) that holds an image and labels, or an image whose labels lie in another file; or a
+        folder of such files, or of files for images and for labels, of any formats. Those have the same name in
+        folders such as ``images`` and ``labels``, or in one folder with an ending such as ``_label`` or ``_cp_masks``
+        (and, or not, ``_image``).
     image_dataset, labels_dataset : str, optional
         Names inside the files. Without them, the one that `open_volume` and `open_labels` would take; among several
         labels, ``label``. Where the file's name says what it is, the only data set in it is that, whatever it looks
@@ -122,6 +123,8 @@ def find_pairs(where: Path, *, image_dataset: str | None = None, labels_dataset:
     wanted = _Wanted(*(None if name is None else name.strip("/") for name in (image_dataset, labels_dataset)))
     if not where.is_dir() or is_folder_store(where):
         file = _look_into(where, wanted, "")
+        if not file.is_whole and (beside := _pair_beside(where, image_dataset, labels_dataset)) is not None:
+            return Found((beside,), ())
         if not file.is_whole:
             raise ScutoidError(
                 f"{where} is nothing to learn from",
@@ -191,6 +194,16 @@ def open_pair(
         history = (*image.history, "voxel size of the labels")
         image = replace(image, voxel_size_um=labels.voxel_size_um, history=history)
     return image, replace(labels, voxel_size_um=image.voxel_size_um)
+
+
+def _pair_beside(image: Path, image_dataset: str | None, labels_dataset: str | None) -> Pair | None:
+    """Return the pair that an image makes with labels in another file, or None."""
+    folder = image.parent.parent if _role_of_folder(image.parent) else image.parent
+    try:
+        found = find_pairs(folder, image_dataset=image_dataset, labels_dataset=labels_dataset)
+    except (ScutoidError, OSError):
+        return None
+    return next((pair for pair in found.pairs if pair.image_file == image), None)
 
 
 def _entries(where: Path) -> Iterator[tuple[Path, str]]:

@@ -46,6 +46,8 @@ class State:
     best_objective: float = -math.inf
     since_best: int = 0
     records: list[Record] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    """Of the steps of an epoch that is not over: a run that is paused within one loses no step."""
 
 
 class Learner:

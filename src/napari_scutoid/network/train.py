@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from napari_scutoid.network.config import Output, Triple
@@ -28,6 +30,31 @@ if TYPE_CHECKING:
     from napari_scutoid.recipe.train import TrainRecipe
 
 Module = torch.nn.Module
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A slice of a stack and what a network makes of it, for a person to see.
+
+    Parameters
+    ----------
+    name : str
+        Of the stack.
+    z : int
+        Which slice, on the grid that the network works on.
+    image : ndarray of float16 or float32, shape (y, x)
+        Normalised intensities.
+    labels : ndarray of uint32, shape (y, x)
+        True cells.
+    maps : dict of str to ndarray of float32, shape (y, x)
+        Probabilities, by the names of the outputs.
+    """
+
+    name: str
+    z: int
+    image: NDArray[np.float16] | NDArray[np.float32]
+    labels: NDArray[np.uint32]
+    maps: dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +72,8 @@ class Judgement:
         Of the classes, rows by truth.
     miou : float, optional
         Mean intersection over union of the classes.
+    look : Look, optional
+        A slice of the first stack.
     """
 
     loss: float
@@ -52,6 +81,7 @@ class Judgement:
     objective: float | None
     confusion: list[list[int]] | None = None
     miou: float | None = None
+    look: Look | None = field(default=None, compare=False)
 
 
 class Judge(Protocol):
@@ -75,12 +105,15 @@ class Epoch:
         Whether no epoch before was as good.
     module : torch.nn.Module
         With the averaged weights; they change when training goes on.
+    look : Look, optional
+        A slice of a validation stack.
     """
 
     number: int
     record: Record
     best: bool
     module: nn.Module
+    look: Look | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +186,7 @@ def train(
     judge : Judge, optional
         Scores the averaged weights before the first epoch and after each one. Without it, the last ones are the best.
     file : Path, optional
-        Where the run is saved, before the first epoch and after each one.
+        Where the run is saved, before the first epoch, after each one, and when the generator is closed.
     resume : mapping, optional
         What such a file held.
     on_epoch : callable, optional
@@ -166,7 +199,8 @@ def train(
     Yields
     ------
     Progress
-        After every step and while scoring; closing the generator ends the run, which can be resumed from its file.
+        After every step and while scoring; closing the generator ends the run, which can be resumed from its file
+        at that step.
 
     Returns
     -------
@@ -183,36 +217,47 @@ def train(
         run.restore(resume)
     state, settings = run.state, recipe.optimise
 
-    def epoch_over(train_loss: float | None, *, last: bool) -> Steps[None]:
+    def epoch_over(number: int, *, last: bool) -> Steps[None]:
+        found = None
+        if processes.first and judge is not None:
+            cells = last or (number > 0 and number % recipe.scoring.every == 0)
+            found = yield from judge(run.averaged, cells=cells)
+        # Nothing has changed yet, and from here on nothing is yielded: who closes while it is scored, scores it again.
+        train_loss = sum(state.losses) / len(state.losses) if state.losses else None
+        state.epoch, state.losses = number, []
         if not processes.first:
             return
-        yield from _judged(run, judge, train_loss, last=last)
+        _record(run, found, train_loss)
         if on_epoch is not None:
-            on_epoch(Epoch(state.epoch, state.records[-1], state.best_epoch == state.epoch, run.averaged))
+            look = None if found is None else found.look
+            on_epoch(Epoch(number, state.records[-1], state.best_epoch == number, run.averaged, look))
         if file is not None:
             save_training(file, run.content())
 
     if resume is None:
         # Random weights say "cell" all over the place: making cells of that would take longer than learning better.
-        yield from epoch_over(None, last=recipe.transfer.strategy != "scratch")
-    while state.epoch < settings.epochs and not run.over():
-        losses: list[float] = []
-        name = f"Training, epoch {state.epoch + 1} of {settings.epochs}"
-        while len(losses) < settings.steps_per_epoch and run.done() < 1:
-            for some in _steps(run, source, settings.steps_per_epoch - len(losses), workers):
-                loss = run.step(some)
-                if loss is None:
-                    yield Progress(run.shrink(multiple))
-                    break
-                losses.append(loss)
-                yield Progress(name, min(1000, round(1000 * run.done())), 1000)
-                if run.done() >= 1:
-                    break
-        if not losses:
-            break
-        state.epoch += 1
-        last = state.epoch == settings.epochs or run.done() >= 1
-        yield from epoch_over(sum(losses) / len(losses), last=last)
+        yield from epoch_over(0, last=recipe.transfer.strategy != "scratch")
+    try:
+        while state.losses or (state.epoch < settings.epochs and not run.over()):
+            number = state.epoch + 1
+            name = f"Training, epoch {number} of {settings.epochs}"
+            while len(state.losses) < settings.steps_per_epoch and run.done() < 1:
+                for some in _steps(run, source, settings.steps_per_epoch - len(state.losses), workers):
+                    loss = run.step(some)
+                    if loss is None:
+                        yield Progress(run.shrink(multiple))
+                        break
+                    state.losses.append(loss)
+                    yield Progress(name, min(1000, round(1000 * run.done())), 1000)
+                    if run.done() >= 1:
+                        break
+            if not state.losses:
+                break
+            yield from epoch_over(number, last=number == settings.epochs or run.done() >= 1)
+    except GeneratorExit:
+        if file is not None and processes.first:
+            save_training(file, run.content())
+        raise
     module.load_state_dict(run.best or run.averaged.state_dict())
     return Trained(module.eval(), state.best_epoch, tuple(state.records), state.steps, state.seconds, state.patch)
 
@@ -230,14 +275,12 @@ def _steps(run: Learner, source: Source, count: int, workers: int) -> Iterator[l
         yield some
 
 
-def _judged(run: Learner, judge: Judge | None, train_loss: float | None, *, last: bool) -> Steps[None]:
-    """Score the averaged weights, keep them if they are the best, and add a row to the learning curves."""
+def _record(run: Learner, found: Judgement | None, train_loss: float | None) -> None:
+    """Keep the averaged weights if they are the best, and add a row to the learning curves."""
     state = run.state
     scores: Record = {}
     better = False
-    if judge is not None:
-        cells = last or (state.epoch > 0 and state.epoch % run.recipe.scoring.every == 0)
-        found = yield from judge(run.averaged, cells=cells)
+    if found is not None:
         scores = {"valid_loss": found.loss, **found.scores}
         if found.objective is not None:
             better = found.objective > state.best_objective

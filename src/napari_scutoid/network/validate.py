@@ -10,7 +10,7 @@ import torch
 from napari_scutoid.network.dataset import make_targets, whole
 from napari_scutoid.network.losses import make_loss
 from napari_scutoid.network.predict import predict
-from napari_scutoid.network.train import Judgement
+from napari_scutoid.network.train import Judgement, Look
 from napari_scutoid.network.voxel_scores import VoxelCounts, count_voxels
 from napari_scutoid.progress import Progress, within
 from napari_scutoid.recipe import Predict
@@ -84,6 +84,7 @@ class Validator:
         exclusive = all(output.activation == "softmax" for output in outputs)
         counts = VoxelCounts.none(names, exclusive=exclusive)
         losses, rows = [], []
+        look = None
         for number, stack in enumerate(self.stacks):
             at = Progress("Scoring on the validation stacks", number, len(self.stacks))
             yield at
@@ -91,12 +92,14 @@ class Validator:
             target, valid = make_targets(whole(stack), outputs, stack.spacing)
             losses.append(self._loss(probabilities, target, valid))
             counts = counts + count_voxels(names, probabilities, target, valid, exclusive=exclusive)
+            maps = dict(zip(names, probabilities, strict=True))
+            if look is None:
+                look = _look(stack, maps)
             if cells and self.scorer is not None:
-                maps = dict(zip(names, probabilities, strict=True))
                 rows.append((yield from within(self.scorer(stack, maps), at)))
         scores = _voxel_scores(counts) | _cell_scores(rows)
         objective = counts.mean_iou() if self.scorer is None else _objective(scores)
-        return Judgement(float(np.mean(losses)), scores, objective, counts.confusion_matrix(), counts.mean_iou())
+        return Judgement(float(np.mean(losses)), scores, objective, counts.confusion_matrix(), counts.mean_iou(), look)
 
     def probabilities(self, module: nn.Module, stack: TrainingStack) -> Steps[NDArray[np.float32]]:
         """Return a stack's probabilities, shape (n, z, y, x)."""
@@ -112,6 +115,14 @@ class Validator:
             if output.activation == "softmax":
                 logits[:, index] = p[:, index].log()
         return float(self.loss(logits, torch.from_numpy(target)[None], torch.from_numpy(valid).float()[None]))
+
+
+def _look(stack: TrainingStack, maps: Mapping[str, NDArray[np.float32]]) -> Look:
+    """Return the slice with most voxels of cells."""
+    z = int(np.argmax([np.count_nonzero(plane) for plane in stack.labels]))
+    # Copies: views would keep whole stacks in memory for as long as somebody looks.
+    shown = {name: values[z].copy() for name, values in maps.items()}
+    return Look(stack.name, z, stack.image[z].copy(), stack.labels[z].copy(), shown)
 
 
 def _voxel_scores(counts: VoxelCounts) -> Record:

@@ -71,6 +71,7 @@ def train_model(
     folder: Path,
     *,
     valid_on: Sequence[Material] = (),
+    test_on: Sequence[Material] = (),
     segmentation: Recipe | None = None,
     ignore: int | None = None,
     device: str = "auto",
@@ -85,12 +86,12 @@ def train_model(
     Parameters
     ----------
     train_on : sequence of Material
-        Shared out as the recipe says, unless `valid_on` names stacks for validation.
+        Shared out as the recipe says, unless `valid_on` names stacks for validation and `test_on` those for the test.
     recipe : TrainRecipe
     folder : Path
         The new model's, saved at every new best epoch and, tuned and scored, at the end. Its folder ``training`` holds
         learning curves, the stacks' roles, and what resuming needs.
-    valid_on : sequence of Material
+    valid_on, test_on : sequence of Material
     segmentation : Recipe, optional
         How stacks are rescaled and cells are made.
     ignore : int, optional
@@ -131,12 +132,11 @@ def train_model(
             "it holds a model or a training run already, which would be lost",
             "go on with its run (--resume), replace it (--replace), or choose another folder",
         )
-    everything = {material.name: material for material in (*train_on, *valid_on)}
-    if len(everything) < len(train_on) + len(valid_on):
+    everything = {material.name: material for material in (*train_on, *valid_on, *test_on)}
+    if len(everything) < len(train_on) + len(valid_on) + len(test_on):
         raise ScutoidError("The stacks cannot be told apart", "two have the same name", "rename one of the files")
-    roles = split_stacks(
-        [material.name for material in train_on], recipe.split, valid=[material.name for material in valid_on]
-    )
+    for_training, for_validation, for_test = ([one.name for one in some] for some in (train_on, valid_on, test_on))
+    roles = split_stacks(for_training, recipe.split, valid=for_validation, test=for_test)
     run_folder = folder / TRAINING
     saved = load_training(run_folder / RUN) if resume else None
     start = starting_point(recipe, folder.name, cell_diameter=typical_diameter(train_on, ignore=ignore))

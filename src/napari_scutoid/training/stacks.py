@@ -54,7 +54,9 @@ class Roles:
     test: tuple[str, ...]
 
 
-def split_stacks(names: Sequence[str], settings: Split, *, valid: Sequence[str] = ()) -> Roles:
+def split_stacks(
+    names: Sequence[str], settings: Split, *, valid: Sequence[str] = (), test: Sequence[str] = ()
+) -> Roles:
     """Give each stack one role; the same names and seed give the same roles, in whatever order they come.
 
     Parameters
@@ -62,8 +64,8 @@ def split_stacks(names: Sequence[str], settings: Split, *, valid: Sequence[str] 
     names : sequence of str
         Stacks to share out.
     settings : Split
-    valid : sequence of str
-        Stacks that were named for validation: none is drawn for it then.
+    valid, test : sequence of str
+        Stacks that were named for validation, or for the final scores: none is drawn for that then.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def split_stacks(names: Sequence[str], settings: Split, *, valid: Sequence[str] 
         When none would be left to train.
     """
     order = np.random.default_rng(settings.seed).permutation(sorted(names)).tolist()
-    n_test = round(settings.test_share * len(order))
+    n_test = 0 if test else round(settings.test_share * len(order))
     n_valid = 0 if valid else round(settings.valid_share * len(order))
     if not valid and settings.valid_share > 0 and len(order) > 1:
         n_valid = max(1, n_valid)
@@ -83,7 +85,9 @@ def split_stacks(names: Sequence[str], settings: Split, *, valid: Sequence[str] 
         )
     drawn_valid = sorted(order[n_test : n_test + n_valid])
     return Roles(
-        tuple(sorted(order[n_test + n_valid :])), (*sorted(valid), *drawn_valid), tuple(sorted(order[:n_test]))
+        tuple(sorted(order[n_test + n_valid :])),
+        (*sorted(valid), *drawn_valid),
+        (*sorted(test), *sorted(order[:n_test])),
     )
 
 
