@@ -13,8 +13,10 @@ from napari_scutoid.steps.cell_size import (
     SYSTEMATIC_UNCERTAINTY,
     CellSize,
     _most_certain,
+    diameter_of,
     estimate_cell_size,
     estimating_cell_size,
+    extent_of,
 )
 from napari_scutoid.steps.slabs import z_slabs
 
@@ -160,3 +162,11 @@ def test_a_handful_of_regions_is_believed_only_where_no_grid_shows_more():
     assert _most_certain([few, many]) is many[0]
     assert _most_certain([few, (CellSize(90.0, 1.0, 0.5), 4.0)]) is few[0]
     assert _most_certain([many, (CellSize(16.0, 1.0, 0.15), 60.0)]).diameter == 16.0
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 0.5, 0.5), (0.3, 0.2, 0.1)])
+def test_a_ball_in_the_tissue_is_an_ellipsoid_of_voxels_of_the_same_number(spacing: tuple[float, ...]) -> None:
+    extent = extent_of(20.0, spacing)
+    assert np.prod(extent) == pytest.approx(20.0**3)
+    np.testing.assert_allclose(np.multiply(extent, spacing), extent[0] * spacing[0])
+    assert diameter_of(np.pi / 4 * extent[1] * extent[2], spacing) == pytest.approx(20.0)

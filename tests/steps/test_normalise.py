@@ -13,8 +13,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Normalise
-from napari_scutoid.steps.normalise import RELATIVE_RESOLUTION, IntensityStatistics, statistics
+from napari_scutoid.steps.normalise import RELATIVE_RESOLUTION, IntensityStatistics, normalising, statistics
 from napari_scutoid.steps.slabs import LARGEST, slabs, z_slabs
+from napari_scutoid.volume import Origin, Volume
 
 METHODS = ("zscore", "minmax", "percentile")
 STABILISERS = ("none", "sqrt", "log")
@@ -224,3 +225,21 @@ def test_slabs_cover_every_voxel_once_along_chunks(
             assert seen[z, y].size * 2 <= max(max_bytes, 2 * shape[2])
     assert (seen == 1).all()
     assert sum(z.stop - z.start for z in z_slabs(stack, max_bytes)) == shape[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stabilise", STABILISERS)
+def test_intensity_is_the_inverse_of_apply(stabilise: Any) -> None:
+    data = np.random.default_rng(3).gamma(2.0, 30.0, (4, 8, 8))
+    found = measure(data, method="minmax", stabilise=stabilise)
+    for intensity in (data.min(), float(np.median(data)), data.max()):
+        assert found.intensity(float(found.apply(np.float64(intensity)))) == pytest.approx(intensity, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_whole_stack_is_normalised_as_its_blocks_are(method: Any) -> None:
+    volume = Volume(np.random.default_rng(4).integers(0, 255, (5, 8, 8)).astype(np.uint8), origin_um=Origin(1, 2, 3))
+    done = drain(normalising(volume, Normalise(method=method)))
+    np.testing.assert_array_equal(done.data, measure(volume.data, method=method).apply(volume.data))
+    assert done.dtype == np.float32
+    assert done.origin_um == volume.origin_um
+    assert done.history[0].startswith(f"normalised ({method}): ")

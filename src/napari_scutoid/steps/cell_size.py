@@ -22,7 +22,7 @@ from napari_scutoid.steps.agglomerate import basins, merge_across_weak_walls
 from napari_scutoid.steps.slabs import check_intensities, z_slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,6 +63,35 @@ class CellSize:
     diameter: float
     anisotropy: float
     uncertainty: float
+
+
+def extent_of(diameter: float, spacing: Sequence[float]) -> tuple[float, float, float]:
+    """Return how many voxels a cell spans along each axis, as the ball that it is in the tissue.
+
+    Parameters
+    ----------
+    diameter : float
+        As in `CellSize`: of a ball of as many voxels.
+    spacing : sequence of 3 floats
+        Edges of a voxel along z, y, x, in any unit.
+    """
+    edge = math.prod(spacing) ** (1 / 3)
+    z, y, x = (diameter * edge / step for step in spacing)
+    return z, y, x
+
+
+def diameter_of(section: float, spacing: Sequence[float]) -> float:
+    """Return the diameter, as in `CellSize`, of a ball whose largest section along y and x covers some voxels.
+
+    Parameters
+    ----------
+    section : float
+        Area of the section in pixels of a slice.
+    spacing : sequence of 3 floats
+        Edges of a voxel along z, y, x, in any unit.
+    """
+    across = math.sqrt(4 * section / math.pi * spacing[1] * spacing[2])
+    return float(across / math.prod(spacing) ** (1 / 3))
 
 
 def estimate_cell_size(data: ArrayLike) -> CellSize:
@@ -127,6 +156,14 @@ def estimating_cell_size(data: ArrayLike) -> Steps[CellSize]:
     if not found:
         raise ValueError("data shows no dark regions enclosed by brighter walls; state the cell diameter instead")
     return _most_certain(found)
+
+
+def voxels_looked_at(shape: Sequence[int]) -> int:
+    """Return how many voxels the estimate works on, each as often as it is looked at: what its time goes by."""
+    votes_each = 1 + len(_SMOOTHINGS) * len(_LOG_UNITS)
+    return votes_each * sum(
+        min(_VOXELS, math.prod(n // b for n, b in zip(shape, bins, strict=True))) for bins in _grids(tuple(shape))
+    )
 
 
 def _most_certain(found: list[tuple[CellSize, float]]) -> CellSize:

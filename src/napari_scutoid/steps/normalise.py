@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from napari_scutoid.progress import Progress
-from napari_scutoid.steps.slabs import SLAB_BYTES, check_intensities, slabs
+from napari_scutoid.steps.slabs import SLAB_BYTES, check_intensities, slabs, z_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Normalise
-    from napari_scutoid.volume import ArrayLike
+    from napari_scutoid.volume import ArrayLike, Volume
 
 Stabilise = Literal["none", "sqrt", "log"]
 
@@ -79,6 +79,42 @@ class IntensityStatistics:
         np.subtract(work, self.offset, out=work)
         np.divide(work, self.scale, out=work)
         return work.astype(np.float32, copy=False)
+
+    def intensity(self, normalised: float) -> float:
+        """Return the intensity that becomes a number, such as 0 or 1, by `apply`."""
+        work = self.offset + normalised * self.scale
+        if self.stabilise == "sqrt":
+            return self.minimum + max(work, 0.0) ** 2
+        if self.stabilise == "log":
+            return self.minimum + math.expm1(work) * self.log_unit
+        return work
+
+
+def normalising(volume: Volume, settings: Normalise) -> Steps[Volume]:
+    """Normalise a whole stack, slab by slab.
+
+    Parameters
+    ----------
+    volume : Volume
+        Lazy data is read twice.
+    settings : Normalise
+        As for `statistics`, with its errors.
+
+    Returns
+    -------
+    Volume
+        float32 data on the same grid.
+    """
+    found = yield from statistics(volume.data, settings)
+    data = np.empty(volume.shape, np.float32)
+    for slab in z_slabs(volume.data):
+        data[slab] = found.apply(volume.data[slab])
+        yield Progress("Normalising", slab.stop, volume.shape[0])
+    compressed = "" if settings.stabilise == "none" else f" after {settings.stabilise}"
+    note = (
+        f"normalised ({settings.method}{compressed}): {found.intensity(0.0):.6g} to 0, {found.intensity(1.0):.6g} to 1"
+    )
+    return volume.with_data(data, note)
 
 
 def statistics(data: ArrayLike, settings: Normalise, *, slab_bytes: int = SLAB_BYTES) -> Steps[IntensityStatistics]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from napari_scutoid.progress import Progress, drain
+from napari_scutoid.steps.crop import cropping
 from napari_scutoid.steps.resampling import apply_along, coverage_matrix, interpolation_matrix, nearest_indices
 from napari_scutoid.steps.slabs import SLAB_BYTES, z_slabs
 from napari_scutoid.volume import Origin, VoxelSize
@@ -54,6 +55,11 @@ def rescaled_shape(shape: Sequence[int], factors: Sequence[float]) -> Shape:
         raise ValueError(f"factors must be three positive numbers (z, y, x), not {tuple(factors)}")
     z, y, x = (max(1, round(n * factor)) for n, factor in zip(shape, factors, strict=True))
     return z, y, x
+
+
+def rescaled_voxel_size(size: VoxelSize, shape: Shape, target: Shape) -> VoxelSize:
+    """Return the voxel edges, in micrometres, of an extent cut into another number of voxels (z, y, x)."""
+    return VoxelSize(*(edge * n / m for edge, n, m in zip(size, shape, target, strict=True)))
 
 
 def rescale_volume(volume: Volume, factors: Sequence[float], *, order: int = 1, anti_alias: bool = True) -> Volume:
@@ -195,15 +201,7 @@ def crop(volume: Volume, slices: Sequence[slice]) -> Volume:
     ValueError
         When there are not three slices, one has a step, or the box is empty.
     """
-    if len(slices) != 3 or any(part.step not in (None, 1) for part in slices):
-        raise ValueError(f"slices must be three slices (z, y, x) without a step, not {tuple(slices)}")
-    bounds = [part.indices(n)[:2] for part, n in zip(slices, volume.shape, strict=True)]
-    if any(stop <= start for start, stop in bounds):
-        raise ValueError(f"slices {tuple(slices)} hold no voxel of a volume of shape {volume.shape}")
-    box = tuple(slice(start, stop) for start, stop in bounds)
-    origin = Origin(*(o + start * v for o, (start, _), v in zip(volume.origin_um, bounds, volume.spacing, strict=True)))
-    note = "cropped to " + ", ".join(f"{start}:{stop}" for start, stop in bounds)
-    return volume.with_data(np.asarray(volume.data[box]), note, origin_um=origin)
+    return drain(cropping(volume, slices))
 
 
 def target_factors(
@@ -323,7 +321,7 @@ def _grid_after(grid: Volume | Labels, shape: Shape) -> tuple[VoxelSize | None, 
     ratios = [n / m for n, m in zip(grid.shape, shape, strict=True)]
     if grid.voxel_size_um is None:
         return None, Origin(*((o + (r - 1) / 2) / r for o, r in zip(grid.origin_um, ratios, strict=True)))
-    size = VoxelSize(*(v * r for v, r in zip(grid.voxel_size_um, ratios, strict=True)))
+    size = rescaled_voxel_size(grid.voxel_size_um, grid.shape, shape)
     shift = [(new - old) / 2 for new, old in zip(size, grid.voxel_size_um, strict=True)]
     return size, Origin(*(o + s for o, s in zip(grid.origin_um, shift, strict=True)))
 
