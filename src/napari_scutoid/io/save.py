@@ -9,8 +9,10 @@ import numpy as np
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.atomic import check_writable
+from napari_scutoid.io.format import READABLE_KINDS
 from napari_scutoid.io.hdf5_write import HDF5Writer
 from napari_scutoid.io.mat_write import Mat73Writer
+from napari_scutoid.io.narrow import label_type, survey
 from napari_scutoid.io.ome_zarr_write import OmeZarrWriter
 from napari_scutoid.io.output import Output, as_probabilities
 from napari_scutoid.io.tiff_write import TiffWriter
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_scutoid.io.output import Writer
+    from napari_scutoid.progress import Steps
     from napari_scutoid.volume import Labels, Volume
 
 # The name's ending decides.
@@ -79,6 +82,55 @@ def save_stack(path: str | Path, image: Volume, labels: Labels, provenance: Mapp
         names = {"raw": "imageSequenceInterpolated", "label": "labelledImage3D", "lumen": "lumenImage"}
         outputs = {names[name]: output for name, output in outputs.items()}
     drain(writer.write(Path(path), outputs, provenance or {}))
+
+
+def write_image(path: str | Path, image: Volume, provenance: Mapping[str, Any] | None = None) -> Steps[None]:
+    """Write one stack as ``raw``, block by block.
+
+    Parameters
+    ----------
+    path, provenance
+        As for `save_result`.
+    image : Volume
+        The intensities, lazy or in memory.
+
+    Raises
+    ------
+    ScutoidError
+        As `save_result`, and when the format has no such numbers.
+    """
+    writer = writer_for(path)
+    if image.dtype.kind not in READABLE_KINDS:
+        raise ScutoidError(f"{path} could not be written", f"it would hold {image.dtype}", "save real or whole numbers")
+    is_mask = image.dtype.kind == "b"
+    output = Output(image.data, np.dtype(np.uint8) if is_mask else image.dtype, image, "mask" if is_mask else "image")
+    yield from writer.write(Path(path), {"raw": output}, provenance or {})
+
+
+def write_labels(path: str | Path, labels: Volume, provenance: Mapping[str, Any] | None = None) -> Steps[None]:
+    """Write one id per voxel as ``label``, block by block, in the smallest unsigned type that holds every id.
+
+    Parameters
+    ----------
+    path, provenance
+        As for `save_result`.
+    labels : Volume
+        Whole numbers, lazy or in memory.
+
+    Raises
+    ------
+    ScutoidError
+        As `save_result`, and when the numbers are no ids.
+    """
+    writer = writer_for(path)
+    numbers = yield from survey(labels.data, "Looking at the labels")
+    try:
+        dtype = label_type(numbers)
+    except ValueError as error:
+        raise ScutoidError(
+            f"{path} could not be written", str(error), "save labels: one whole number per cell"
+        ) from error
+    yield from writer.write(Path(path), {"label": Output(labels.data, dtype, labels, "labels")}, provenance or {})
 
 
 def check_result_path(path: str | Path) -> None:
