@@ -1,0 +1,26 @@
+"""Many stacks, one recipe: each stack by itself, with a row in a report, and nothing lost when the program ends.
+
+What is done with a stack is said by a `BatchItem` and a `BatchJob`, plain values that another process can be handed.
+`segment_stack` does it and touches nothing that another stack needs; `run_batch` does one stack after the other.
+"""
+
+from napari_scutoid.batch.job import BatchJob
+from napari_scutoid.batch.plan import BatchItem, find_stacks, plan
+from napari_scutoid.batch.report import REPORT_CSV, REPORT_JSON, BatchReport, Row, read_report
+from napari_scutoid.batch.run import BatchProgress, run_batch
+from napari_scutoid.batch.stack import segment_stack
+
+__all__ = [
+    "REPORT_CSV",
+    "REPORT_JSON",
+    "BatchItem",
+    "BatchJob",
+    "BatchProgress",
+    "BatchReport",
+    "Row",
+    "find_stacks",
+    "plan",
+    "read_report",
+    "run_batch",
+    "segment_stack",
+]

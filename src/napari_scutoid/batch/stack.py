@@ -1,0 +1,283 @@
+"""One stack of a batch, from its file to the file with its cells: the unit of work."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import shutil
+import time
+import traceback
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from napari_scutoid.batch.job import was_made_so
+from napari_scutoid.batch.memory import PeakMemory
+from napari_scutoid.batch.report import Row
+from napari_scutoid.errors import ScutoidError, as_problem
+from napari_scutoid.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.batch.job import BatchJob, Settled
+    from napari_scutoid.batch.plan import BatchItem
+    from napari_scutoid.pipeline import Result
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.volume import Labels, Volume
+
+    Segment: TypeAlias = Callable[[Volume, Recipe, str], Steps[Result]]
+
+RECORD = "batch"
+"""Key in the provenance of a result under which a batch says what it knows it by."""
+CHANGED = (
+    "The labels are not those that were written: corrected by hand since, or damaged. They were kept; to have the "
+    "stack segmented again, move the file away."
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells that a stack is the same as before without reading it."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, stack: Path) -> Stamp:
+        """Look at a file, or at all files of a folder."""
+        real = Path(os.path.realpath(stack))
+        files = [file for file in real.rglob("*") if file.is_file()] if real.is_dir() else [real]
+        states = [file.stat() for file in files]
+        return cls(str(real), sum(one.st_size for one in states), max((one.st_mtime_ns for one in states), default=0))
+
+    def is_same(self, stated: Mapping[str, Any]) -> bool:
+        """Whether size and time are those that a result states; the stack may have been moved since."""
+        return (self.bytes, self.mtime_ns) == (stated.get("bytes"), stated.get("mtime_ns"))
+
+
+def segment_stack(
+    item: BatchItem,
+    job: BatchJob,
+    settled: Settled,
+    segment: Segment,
+    *,
+    resume: bool = False,
+    earlier: Row | None = None,
+) -> Steps[Row]:
+    """Segment a stack and write its cells, whatever happens; it needs no other stack, and the arguments can be pickled.
+
+    Parameters
+    ----------
+    item : BatchItem
+    job : BatchJob
+    settled : Settled
+        Of the job.
+    segment : callable
+        As `pipeline.run`.
+    resume : bool
+        Keep a result that is there, whole, and made so from this stack.
+    earlier : Row, optional
+        What an earlier report says of that result.
+
+    Yields
+    ------
+    Progress
+        As `segment` does. Closing the generator cancels; the result is then not written, or whole.
+
+    Returns
+    -------
+    Row
+        Failed where the stack could not be segmented, for whatever reason.
+    """
+    began, memory = time.monotonic(), PeakMemory()
+    row = Row(
+        str(item.stack),
+        item.output.name,
+        "failed",
+        recipe_sha256=settled.recipe_sha256,
+        model=settled.model,
+        model_sha256=settled.model_sha256,
+    )
+    try:
+        found = None
+        if resume:
+            clear_away_parts(item.output)
+            found = yield from _watched(_kept(item, job, settled, row, earlier), memory)
+        if found is not None:
+            return found
+        row = yield from _watched(_segmented(item, job, segment, row), memory)
+    except Exception as error:  # also for a bug of the program: it must not cost the other stacks
+        row = replace(row, error=_in_words(error))
+    seconds, peak = time.monotonic() - began, memory.value()
+    return replace(row, seconds=round(seconds, 2), peak_memory_mib=round(peak / 2**20, 1))
+
+
+def _watched(steps: Steps[T], memory: PeakMemory) -> Steps[T]:
+    with contextlib.closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            memory.look()
+            yield progress
+
+
+def _segmented(item: BatchItem, job: BatchJob, segment: Segment, row: Row) -> Steps[Row]:
+    from napari_scutoid.io.open import open_volume, save_result
+    from napari_scutoid.io.save import check_result_path
+
+    check_result_path(item.output)
+    yield Progress("Opening the stack")
+    stamp = Stamp.of(item.stack)
+    result = yield from segment(open_volume(item.stack, **job.opening), job.recipe, job.model)
+    if Stamp.of(item.stack) != stamp:
+        raise ScutoidError(
+            f"{item.stack} was not segmented",
+            "the file was changed meanwhile",
+            "wait until it has been copied or written completely, then resume",
+        )
+    yield Progress("Writing the labels")
+    record = {"source": asdict(stamp), "opening": job.opening, "labels_sha256": digest(result.labels.data)}
+    save_result(item.output, result.labels, {}, {**result.provenance, RECORD: record})
+    row = replace(row, state="done", cells=result.provenance["cells"]["n"], warnings=tuple(result.warnings))
+    return (yield from _scored(item, job, result.labels, row))
+
+
+def _scored(item: BatchItem, job: BatchJob, labels: Labels, row: Row) -> Steps[Row]:
+    """Compare with the true cells, where they were asked for; that they do not fit is no failure of the result."""
+    if job.truth is None:
+        return row
+    from napari_scutoid.io.pairs import Pair, open_pair
+    from napari_scutoid.metrics import evaluate
+
+    yield Progress("Comparing with the true cells")
+    opening = job.opening
+    dataset, size = opening.pop("dataset"), opening.pop("voxel_size_um")
+    try:
+        pair = Pair(item.stack.stem, item.stack, dataset, item.stack, job.truth)
+        _, truth = open_pair(pair, voxel_size=size, **opening)
+    except ScutoidError as problem:
+        return replace(row, warnings=(*row.warnings, f"Not scored. {problem}"))
+    return replace(row, scores=evaluate(labels.data, truth.data, spacing=truth.voxel_size_um))
+
+
+def _kept(item: BatchItem, job: BatchJob, settled: Settled, row: Row, earlier: Row | None) -> Steps[Row | None]:
+    """Return the row of a result that is there and need not be made again; None where it has to be.
+
+    Raises
+    ------
+    ScutoidError
+        When another stack's result, or what no batch has written, is there: it is not for this batch to replace.
+    """
+    if not os.path.lexists(item.output):
+        return None
+    yield Progress("Checking the result that is there")
+    read = _read_result(item.output)
+    if read is None:
+        if earlier is not None and earlier.state != "failed":
+            _move_aside(item.output)
+        return None
+    provenance, labels = read
+    record, source = provenance.get(RECORD), None
+    if isinstance(record, dict):
+        source = record.get("source")
+    if not isinstance(record, dict) or not isinstance(source, dict):
+        raise ScutoidError(
+            f"{item.stack} was not segmented",
+            f"{item.output} is there already, and no batch has written it",
+            "give another folder for the results, or move that file away",
+        )
+    stamp = Stamp.of(item.stack)
+    if not stamp.is_same(source) and source.get("path") != stamp.path:
+        raise ScutoidError(
+            f"{item.stack} was not segmented",
+            f"{item.output} holds the cells of another stack, {source.get('path')}",
+            "give another folder for the results, or move that file away",
+        )
+    row = replace(row, state="skipped", seconds=None, peak_memory_mib=None)
+    if earlier is not None and earlier.state != "failed":
+        row = replace(row, seconds=earlier.seconds, peak_memory_mib=earlier.peak_memory_mib)
+    if digest(labels.data) != record.get("labels_sha256"):
+        cells = int(np.count_nonzero(np.unique(labels.data)))
+        row = replace(row, cells=cells, warnings=(CHANGED,), recipe_sha256="", model="", model_sha256="")
+    elif stamp.is_same(source) and record.get("opening") == job.opening and was_made_so(provenance, settled):
+        row = replace(row, cells=_cells(provenance), warnings=_warnings(provenance))
+        if earlier is not None and earlier.scores:
+            return replace(row, scores=earlier.scores)
+    else:
+        return None
+    return (yield from _scored(item, job, labels, row))
+
+
+def _read_result(output: Path) -> tuple[Mapping[str, Any], Labels] | None:
+    """Read a result whole; None where it is damaged."""
+    from napari_scutoid.io.open import inspect, open_labels
+
+    try:
+        found = inspect(output)
+        named = "label" in (one.path for one in found.datasets)
+        return found.provenance, open_labels(output, "label" if named else None)
+    except (ScutoidError, OSError):
+        return None
+
+
+def _move_aside(output: Path) -> None:
+    """Make room for a result in place of a damaged one, which may yet hold what somebody corrected."""
+    number = 1
+    while os.path.lexists(aside := output.with_name(f"{output.stem}.damaged{number}{output.suffix}")):
+        number += 1
+    os.rename(output, aside)
+
+
+def _cells(provenance: Mapping[str, Any]) -> int | None:
+    cells = provenance.get("cells")
+    number = cells.get("n") if isinstance(cells, dict) else None
+    return number if isinstance(number, int) else None
+
+
+def _warnings(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    warnings = provenance.get("warnings")
+    return tuple(str(one) for one in warnings) if isinstance(warnings, list) else ()
+
+
+def digest(labels: NDArray[Any]) -> str:
+    """Return the SHA-256 of labels: of their shape, and their ids as little-endian uint32 in C order."""
+    total = hashlib.sha256(repr(tuple(int(length) for length in labels.shape)).encode())
+    for plane in labels:
+        total.update(np.ascontiguousarray(plane, "<u4").data)
+    return total.hexdigest()
+
+
+def clear_away_parts(output: Path) -> None:
+    """Remove what a program that was killed has left of its attempts to write this file."""
+    for part in output.parent.glob(f".{glob.escape(output.name)}.????????.part"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _in_words(error: Exception) -> str:
+    problem = as_problem(error)
+    if problem is not None:
+        return str(problem)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(last.filename).name} line {last.lineno}"
+    return (
+        f"The program made a mistake ({type(error).__name__}: {error}, {place}). "
+        "What to try: report this; the stack is unchanged."
+    )

@@ -1,0 +1,164 @@
+"""``scutoid batch``: the cells of many stacks with one recipe.
+
+Importing this module loads nothing heavy, as `cli` says of itself.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_scutoid.cli_progress import tell
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress, drain
+
+if TYPE_CHECKING:
+    from napari_scutoid.batch import BatchReport, Row
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Recipe
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    h5 = ".h5"
+    mat = ".mat"
+    tif = ".tif"
+    zarr = ".zarr"
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+def batch(
+    stacks: Annotated[
+        list[str],
+        typer.Argument(metavar="GLOB", help="Files, folders, or patterns in quotes such as 'study/*.h5'."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results and their report.")
+    ],
+    recipe: Annotated[Path | None, typer.Option(help="Settings, as YAML; docs/recipe.md lists them.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PART.NAME=VALUE", help="One setting, as in a recipe; wins over it."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "builtin",
+    device: Annotated[Device | None, typer.Option(help="Where the network runs; wins over the recipe.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set in the files; without it, the only one that looks like an image.")
+    ] = None,
+    voxel_size: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(metavar="Z Y X", help="Voxel edges in micrometres; wins over what the files say."),
+    ] = None,
+    channel: Annotated[int | None, typer.Option(help="Channel, counted from 0.")] = None,
+    time: Annotated[int | None, typer.Option(help="Time point, counted from 0.")] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(metavar="ORDER", help="What the axes are, in the order that `info` shows, e.g. ZXY or CXYZ."),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(metavar="DATASET", help="Data set of true cells in the same files, to score the results against."),
+    ] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="Ending, and thereby format, of the results.")
+    ] = Format.h5,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep results in DIR that are whole and were made so; make the others.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Segment many stacks with one recipe.
+
+    DIR gets NAME_labels.h5 for each stack, and report.csv and report.json: what became of it. One stack that cannot be
+    segmented does not stop the others. docs/batch.md explains the report.
+    """
+    from napari_scutoid.batch import REPORT_CSV, BatchJob, find_stacks, plan, run_batch
+
+    job = BatchJob(_settings(recipe, changes or [], device), model, dataset, channel, time, voxel_size, axes, truth)
+    items = plan(find_stacks(stacks, leave_out=output), output, format_.value)
+    report = _follow(run_batch(items, job, output, resume=resume))
+    if as_json:
+        print(json.dumps({"folder": str(output), **report.as_dict()}))
+    else:
+        print(f"{report.in_words}. What became of each: {output / REPORT_CSV}")
+    if failed := [Path(row.stack).name for row in report.rows if row.state == "failed"]:
+        raise ScutoidError(
+            f"{len(failed)} of {report.total} stacks could not be segmented",
+            f"{', '.join(failed[:3])}{', ...' if len(failed) > 3 else ''}; the column `error` of "
+            f"{output / REPORT_CSV} tells why",
+            "do what it says, then run the same command with --resume",
+        )
+
+
+def _settings(file: Path | None, changes: list[str], device: Device | None) -> "Recipe":
+    from napari_scutoid.recipe import Recipe, read_recipe
+    from napari_scutoid.recipe.changes import with_changes
+
+    recipe = with_changes(Recipe() if file is None else read_recipe(file), changes)
+    return recipe if device is None else with_changes(recipe, [f"predict.device={device.value}"])
+
+
+def _follow(steps: "Steps[BatchReport]") -> "BatchReport":
+    """Run the batch to its end, showing how far it is: two bars on a terminal, and a line for each stack that is over.
+
+    Closed, and thereby cancelled, on Ctrl-C.
+    """
+    with contextlib.closing(steps):
+        if not sys.stderr.isatty():
+            return drain(steps, _line_per_stack(tell))
+        return _with_bars(steps)
+
+
+def _line_per_stack(write: Callable[[str], object]) -> Callable[[Progress], None]:
+    told = 0
+
+    def report(progress: Progress) -> None:
+        nonlocal told
+        so_far: BatchReport = progress.report  # type: ignore[attr-defined]
+        for row in so_far.rows[told:]:
+            told += 1
+            write(f"{told} of {so_far.total}: {_line(row)}")
+
+    return report
+
+
+def _line(row: "Row") -> str:
+    if row.state == "failed":
+        return f"{row.stack} failed. {row.error}"
+    cells = "" if row.cells is None else f", {row.cells} cell{'' if row.cells == 1 else 's'}"
+    seconds = f" in {row.seconds:.0f} s" if row.state == "done" and row.seconds is not None else ""
+    warnings = "".join(f"\n  Warning: {warning}" for warning in row.warnings)
+    return f"{row.stack} {row.state}{cells}{seconds}{warnings}"
+
+
+def _with_bars(steps: "Steps[BatchReport]") -> "BatchReport":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True, highlight=False), transient=True) as bars:
+        stacks, present = bars.add_task("Stacks"), bars.add_task("")
+        tell_rows = _line_per_stack(lambda line: bars.console.print(line, markup=False))
+
+        def report(progress: Progress) -> None:
+            tell_rows(progress)
+            position, so_far = progress.position, progress.report  # type: ignore[attr-defined]
+            bars.update(stacks, completed=position, total=so_far.total)
+            bars.update(present, description=progress.step, completed=progress.done, total=progress.total or None)
+
+        return drain(steps, report)
