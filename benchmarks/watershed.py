@@ -21,7 +21,7 @@ from napari_scutoid.steps.boundaries import find_boundaries
 from napari_scutoid.steps.cells import cells_from_probabilities
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.seeds import place_seeds
-from napari_scutoid.steps.watershed import height_map, typical_diameter, wall_distance
+from napari_scutoid.steps.walls import height_map, typical_diameter, wall_distance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

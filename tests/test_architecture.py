@@ -31,8 +31,9 @@ LEVELS = (
     {"recipe", "volume", "resources", "cli_progress"},
     {"steps", "metrics", "io", "synth", "picture", "command_line"},
     {"network", "proofread", "measure"},
+    {"result"},
     {"pipeline", "tune"},
-    {"training", "batch"},
+    {"training", "batch", "preview"},
     {"demo", "cli_scores", "cli_train", "cli_tune", "cli_models", "cli_batch"},
     {"ui", "cli"},
 )

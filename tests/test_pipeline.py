@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from napari_scutoid.metrics import evaluate
 from napari_scutoid.network.checkpoint import load_model, save_model
 from napari_scutoid.network.config import Architecture, ModelConfig, Output
 from napari_scutoid.network.unet import build
-from napari_scutoid.pipeline import run, settings_for
+from napari_scutoid.pipeline import relabel, run, settings_for
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Normalise, Recipe
 from napari_scutoid.synth.tissue import synthesise
@@ -225,3 +226,29 @@ def test_a_smallest_cell_in_micrometres_needs_a_voxel_size():
     recipe = Recipe.model_validate({"cleanup": {"min_size": 20.0, "min_size_unit": "um3"}})
     with pytest.raises(ScutoidError, match="voxel size of the stack is unknown"):
         drain(run(Volume(np.zeros((8, 8, 8), np.uint8)), recipe))
+
+
+def test_labels_made_again_with_the_same_settings_are_the_same(result):
+    again = drain(relabel(result.kept))
+    np.testing.assert_array_equal(again.labels.data, result.labels.data)
+    assert again.provenance == result.provenance
+    assert again.labels.history == result.labels.history
+
+
+def test_other_settings_give_what_a_whole_run_with_them_gives(cyst, result):
+    other = {"partition": {"method": "none"}, "cleanup": {"min_size": 0.4}}
+    again = drain(relabel(result.kept, Recipe.model_validate(other)))
+    anew = drain(run(cyst.image, AS_IT_IS.over(other)))
+    np.testing.assert_array_equal(again.labels.data, anew.labels.data)
+    assert json.dumps(again.provenance) == json.dumps(anew.provenance)
+    assert again.labels.data.max() != result.labels.data.max()
+    assert again.kept.recipe.cleanup.min_size == 0.4
+    # A setting that is taken back is the model's own again, not the one before.
+    back = drain(relabel(again.kept, Recipe()))
+    np.testing.assert_array_equal(back.labels.data, result.labels.data)
+
+
+def test_labels_in_micrometres_are_not_made_again_without_a_voxel_size(result):
+    kept = replace(result.kept, voxel_size_um=None)
+    with pytest.raises(ScutoidError, match="voxel size of the stack is unknown"):
+        drain(relabel(kept, Recipe.model_validate({"cleanup": {"min_size_unit": "um3"}})))

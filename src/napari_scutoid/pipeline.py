@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,21 +12,24 @@ import numpy as np
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 from napari_scutoid.recipe import Recipe
+from napari_scutoid.result import Kept as Kept
+from napari_scutoid.result import Result as Result
+from napari_scutoid.result import prediction_facts, source_and_model, typical_cell
 from napari_scutoid.steps.slabs import check_intensities, z_slabs
 from napari_scutoid.volume import Labels, VoxelSize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from napari_scutoid.network.config import ModelConfig
-    from napari_scutoid.network.predict import Prediction
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Rescale
     from napari_scutoid.steps.cell_size import CellSize
     from napari_scutoid.steps.normalise import IntensityStatistics
     from napari_scutoid.volume import Volume
 
-PROVENANCE_VERSION = 1
 UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
 BYTES_PER_VOXEL = 50
@@ -38,53 +40,6 @@ NEEDED = (FOREGROUND, BOUNDARY)
 """Outputs of a model that cells are made from; without the first, everything is taken for tissue."""
 SEEDS = "seeds"
 """Output that replaces the seeds found in the distance to walls, where a model has it."""
-VERSIONED = ("napari-scutoid", "numpy", "scipy", "scikit-image", "torch", "bioimage-cpp", "edt")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """What a run gives back.
-
-    Parameters
-    ----------
-    labels : Labels
-        On the stack's own grid.
-    probabilities : dict of str to Volume
-        The network's named outputs, float32 in 0..1, on the working grid.
-    provenance : dict
-        How it was made, in plain JSON types: recipe, source and model with their hashes, versions, warnings.
-    """
-
-    labels: Labels
-    probabilities: dict[str, Volume]
-    provenance: dict[str, Any]
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the user should know about this run."""
-        return list(self.provenance["warnings"])
-
-    @property
-    def facts(self) -> list[str]:
-        """What the program decided by itself, in words, for a person to check."""
-        lines = []
-        if (size := self.provenance["cell_size"]) is not None:
-            lines.append(
-                f"Estimated cell diameter: {size['diameter']:.1f} voxels (give or take {size['uncertainty']:.0%}), "
-                f"z step {size['anisotropy']:.2f} times the xy step."
-            )
-        cells, done = self.provenance["cells"], self.provenance["prediction"]
-        lines.append(
-            f"Predicted on {' x '.join(map(str, self.provenance['working_shape']))} voxels, {done['device']} in "
-            f"{done['precision']}; {done['tiles_skipped']} of {done['tiles']} tiles held no tissue."
-        )
-        typical = self.provenance["typical_cell"]
-        micrometres = "" if typical["diameter_um"] is None else f" ({typical['diameter_um']:.2g} µm)"
-        lines.append(
-            f"A typical cell is {typical['diameter_voxels']:.1f} voxels{micrometres} across on that grid, by its walls."
-        )
-        lines.append(f"{cells['n']} cells, {len(cells['touch_border'])} of them cut by the stack's border.")
-        return lines
 
 
 def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "builtin") -> Steps[Result]:
@@ -113,68 +68,134 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
     ScutoidError
         When the stack, the recipe or the model does not allow it.
     """
+    kept = yield from predicted(volume, recipe, model)
+    return (yield from relabel(kept))
+
+
+def predicted(volume: Volume, recipe: Recipe | None = None, model: str | Path = "builtin") -> Steps[Kept]:
+    """Run the network over a stack: the part of `run` that need not be repeated to make other labels.
+
+    Parameters, progress and errors are those of `run`.
+    """
     # Imported in the worker's thread, when the job starts: opening a widget must not load torch.
     from napari_scutoid.network.checkpoint import load_model
     from napari_scutoid.network.predict import predict
-    from napari_scutoid.steps.cell_table import cell_table
-    from napari_scutoid.steps.cells import cells_from_probabilities
-    from napari_scutoid.steps.rescale import rescaling_labels
 
     yield Progress("Loading the model")
     module, config = load_model(model)
     _check_outputs(config)
+    base = settings_for(Recipe(), config)
     recipe = settings_for(recipe or Recipe(), config)
-    _check_smallest_size(recipe, volume)
+    _check_smallest_size(recipe, volume.voxel_size_um)
     source_hash = yield from _checked_hash(volume)
     ready = yield from prepare(volume, recipe, config)
-    working, spacing, cell_size, statistics = ready.volume, ready.spacing, ready.cell_size, ready.statistics
-    warnings = list(ready.warnings)
-    prediction = yield from predict(module, config, working.data, statistics, recipe.predict)
-    warnings += prediction.warnings
+    working, cell_size = ready.volume, ready.cell_size
+    prediction = yield from predict(module, config, working.data, ready.statistics, recipe.predict)
     probabilities = {
         output.name: working.with_data(channel, f"predicted {output.name} with {config.name}")
         for output, channel in zip(config.outputs, prediction.probabilities, strict=True)
     }
-    boundary = np.asarray(probabilities[BOUNDARY].data)
-    if FOREGROUND in probabilities:
-        foreground = np.asarray(probabilities[FOREGROUND].data)
-    else:
-        foreground = np.ones_like(boundary)
+    warnings = [*ready.warnings, *prediction.warnings]
+    if FOREGROUND not in probabilities:
         warnings.append(_NO_FOREGROUND)
-    seeds = probabilities.get(SEEDS)
-    found = yield from cells_from_probabilities(
-        foreground,
-        boundary,
-        recipe,
-        spacing,
-        seeds=None if seeds is None else np.asarray(seeds.data),
-        voxel_volume_um3=None if working.voxel_size_um is None else math.prod(working.voxel_size_um),
-    )
-    cells = found.labels
-    labels = yield from rescaling_labels(
-        Labels(cells, working.voxel_size_um, working.origin_um, source=volume.source),
-        volume.shape,
-        method=recipe.rescale.labels,
-    )
-    labels = Labels(labels.data, volume.voxel_size_um, volume.origin_um, volume.source, history=working.history)
     if volume.voxel_size_um is None:
         z_step = 1.0 if cell_size is None else cell_size.anisotropy
         warnings.append(f"The voxel size is unknown: a z step is taken to be {z_step:.2g} times an xy step.")
-    if not cells.any():
-        warnings.append("No cell was found. Is this the membrane channel, and is the typical cell diameter right?")
-    table = cell_table(labels.data)
-    provenance = _provenance(volume, source_hash, recipe, config)
-    provenance |= {
-        "cells": {"n": len(table), "touch_border": table.cell[table.touches_border].tolist()},
+    facts = source_and_model(volume, source_hash, recipe, config) | {
+        "cells": {},  # keeps its place for the labels'
         "cell_size": None if cell_size is None else asdict(cell_size),
         "working_shape": list(working.shape),
-        "spacing": list(spacing),
-        "typical_cell": _typical_cell(found.diameter, working.voxel_size_um),
-        "statistics": asdict(statistics),
-        "prediction": _prediction_facts(prediction),
+        "spacing": list(ready.spacing),
+        "typical_cell": {},
+        "statistics": asdict(ready.statistics),
+        "prediction": prediction_facts(prediction),
+    }
+    return Kept(
+        probabilities,
+        ready.spacing,
+        volume.shape,
+        volume.voxel_size_um,
+        volume.origin_um,
+        volume.source,
+        recipe,
+        base,
+        facts,
+        tuple(warnings),
+    )
+
+
+def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
+    """Make labels from what the network said, with other settings: the part of `run` that follows the network.
+
+    Parameters
+    ----------
+    kept : Kept
+        From `predicted`, or from an earlier result.
+    recipe : Recipe, optional
+        Its parts `watershed`, `partition` and `cleanup` count, and what they leave unset is taken from the model, then
+        from the defaults. None: the settings as they are kept.
+
+    Yields
+    ------
+    Progress
+        At least once a stage; closing the generator cancels.
+
+    Returns
+    -------
+    Result
+        The same settings give the same labels as `run` with all of them would.
+
+    Raises
+    ------
+    ScutoidError
+        When the smallest cell is stated in cubic micrometres and the voxel size is unknown.
+    """
+    from napari_scutoid.steps.cell_table import cell_table
+    from napari_scutoid.steps.cells import cells_from_probabilities
+    from napari_scutoid.steps.rescale import rescaling_labels
+
+    settings = kept.recipe if recipe is None else kept.with_postprocessing(recipe)
+    _check_smallest_size(settings, kept.voxel_size_um)
+    working = kept.probabilities[BOUNDARY]
+    foreground, boundary, seeds = maps_of(kept)
+    found = yield from cells_from_probabilities(
+        foreground, boundary, settings, kept.spacing, seeds=seeds, voxel_volume_um3=voxel_volume(working)
+    )
+    labels = yield from rescaling_labels(
+        Labels(found.labels, working.voxel_size_um, working.origin_um, source=kept.source),
+        kept.shape,
+        method=settings.rescale.labels,
+    )
+    # The last note is that of the network's output.
+    labels = Labels(labels.data, kept.voxel_size_um, kept.origin_um, kept.source, history=working.history[:-1])
+    warnings = list(kept.warnings)
+    if not found.labels.any():
+        warnings.append("No cell was found. Is this the membrane channel, and is the typical cell diameter right?")
+    table = cell_table(labels.data)
+    provenance = kept.facts | {
+        "recipe": settings.model_dump(mode="json"),
+        "cells": {"n": len(table), "touch_border": table.cell[table.touches_border].tolist()},
+        "typical_cell": typical_cell(found.diameter, working.voxel_size_um),
         "warnings": warnings,
     }
-    return Result(labels, probabilities, provenance)
+    kept = replace(kept, recipe=settings, labels=labels, diameter=found.diameter)
+    return Result(labels, kept.probabilities, provenance, kept)
+
+
+def maps_of(kept: Kept) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return the maps that cells are made from: foreground (all tissue, where the model has none), boundary, seeds."""
+    boundary = np.asarray(kept.probabilities[BOUNDARY].data)
+    foreground, seeds = kept.probabilities.get(FOREGROUND), kept.probabilities.get(SEEDS)
+    return (
+        np.ones_like(boundary) if foreground is None else np.asarray(foreground.data),
+        boundary,
+        None if seeds is None else np.asarray(seeds.data),
+    )
+
+
+def voxel_volume(working: Volume) -> float | None:
+    """Return a voxel's volume in cubic micrometres; None where it is unknown."""
+    return None if working.voxel_size_um is None else math.prod(working.voxel_size_um)
 
 
 _NO_FOREGROUND = (
@@ -242,8 +263,8 @@ def settings_for(recipe: Recipe, config: ModelConfig) -> Recipe:
     return recipe.over({"normalise": config.normalise.model_dump(), **config.recipe})
 
 
-def _check_smallest_size(recipe: Recipe, volume: Volume) -> None:
-    if recipe.cleanup.min_size_unit == "um3" and volume.voxel_size_um is None:
+def _check_smallest_size(recipe: Recipe, voxel_size_um: VoxelSize | None) -> None:
+    if recipe.cleanup.min_size_unit == "um3" and voxel_size_um is None:
         raise ScutoidError(
             "The smallest cell is not defined",
             "it is stated in cubic micrometres (cleanup.min_size_unit), and the voxel size of the stack is unknown",
@@ -368,40 +389,3 @@ def _spacing(working: Volume, volume: Volume, cell_size: CellSize | None) -> Vox
     z = 1.0 if cell_size is None else cell_size.anisotropy
     edges = (z, 1.0, 1.0)
     return VoxelSize(*(e * n / m for e, n, m in zip(edges, volume.shape, working.shape, strict=True)))
-
-
-def _provenance(volume: Volume, source_hash: str, recipe: Recipe, config: ModelConfig) -> dict[str, Any]:
-    return {
-        "version": PROVENANCE_VERSION,
-        "recipe": recipe.model_dump(mode="json"),
-        "source": {
-            "path": volume.source.path if volume.source else None,
-            "dataset": volume.source.dataset if volume.source else None,
-            "shape": list(volume.shape),
-            "dtype": str(volume.dtype),
-            "voxel_size_um": None if volume.voxel_size_um is None else list(volume.voxel_size_um),
-            "sha256": source_hash,
-            "history": list(volume.history),
-        },
-        "model": {"name": config.name, "weights_sha256": config.weights_sha256},
-        "versions": {name: _version(name) for name in VERSIONED},
-    }
-
-
-def _typical_cell(diameter: float, voxel_size_um: VoxelSize | None) -> dict[str, float | None]:
-    """Return the diameter to which lengths in the recipe refer, in voxels of a cube's volume and in micrometres."""
-    edge = None if voxel_size_um is None else math.prod(voxel_size_um) ** (1 / 3)
-    return {"diameter_voxels": diameter, "diameter_um": None if edge is None else diameter * edge}
-
-
-def _prediction_facts(prediction: Prediction) -> dict[str, Any]:
-    """Return everything the prediction says about itself but the arrays."""
-    facts = {name: getattr(prediction, name) for name in prediction.__slots__ if name != "probabilities"}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -8,7 +8,8 @@ import pytest
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Partition
 from napari_scutoid.steps.partition import partition
-from napari_scutoid.steps.watershed import Regions, relative_spacing
+from napari_scutoid.steps.walls import relative_spacing
+from napari_scutoid.steps.watershed import Regions
 
 UNIT = (1.0, 1.0, 1.0)
 

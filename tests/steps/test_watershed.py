@@ -10,16 +10,15 @@ from skimage.metrics import adapted_rand_error
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Watershed
 from napari_scutoid.steps.boundaries import find_boundaries
-from napari_scutoid.steps.watershed import (
-    STAGES,
+from napari_scutoid.steps.walls import (
     ball_volume,
-    bounded_regions,
     height_map,
     relative_spacing,
     typical_diameter,
     wall_distance,
     without_specks,
 )
+from napari_scutoid.steps.watershed import STAGES, bounded_regions
 
 SHAPE = (40, 56, 56)
 

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_scutoid.progress import Progress
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_scutoid.progress import Steps
 
 BoundaryMode = Literal["inner", "outer", "thick"]
 
@@ -56,3 +60,30 @@ def find_boundaries(
         raise ValueError(f"connectivity must be 1 to {array.ndim} for shape {array.shape}, not {connectivity}")
     boundaries: NDArray[np.bool_] = reference(array, connectivity=connectivity, mode=mode, background=0)  # type: ignore[no-untyped-call]
     return boundaries
+
+
+def finding_boundaries(labels: NDArray[Any], **how: Any) -> Steps[NDArray[np.bool_]]:
+    """Do as `find_boundaries`, slab by slab: the same result with the memory of one slab.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (z, y, x)
+    **how
+        As for `find_boundaries`.
+
+    Yields
+    ------
+    Progress
+        Once a slab.
+    """
+    found = np.empty(labels.shape, np.bool_)
+    depth = labels.shape[0]
+    for start in range(0, depth, _SLAB):
+        yield Progress("Finding boundaries", start, depth)
+        stop = min(start + _SLAB, depth)
+        first = max(0, start - 1)  # a voxel's mark depends on the planes beside it
+        found[start:stop] = find_boundaries(labels[first : stop + 1], **how)[start - first : stop - first]
+    return found
+
+
+_SLAB = 8

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.steps.cleanup import clean
+from napari_scutoid.steps.memo import AFRESH
 from napari_scutoid.steps.partition import partition
 from napari_scutoid.steps.watershed import bounded_regions
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Cleanup, Recipe
-    from napari_scutoid.steps.watershed import Regions
+    from napari_scutoid.steps.memo import Memo
+    from napari_scutoid.steps.watershed import Regions, Stack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +46,8 @@ def cells_from_probabilities(
     *,
     seeds: NDArray[Any] | None = None,
     voxel_volume_um3: float | None = None,
+    stack: Stack | None = None,
+    memo: Memo = AFRESH,
 ) -> Steps[Cells]:
     """Turn probabilities into cells: watershed, partition, cleaning up.
 
@@ -59,6 +63,10 @@ def cells_from_probabilities(
         Probability of being a cell's core, where a model predicts that.
     voxel_volume_um3 : float, optional
         For a smallest size in cubic micrometres.
+    stack : Stack, optional
+        Of which the maps are a piece.
+    memo : Memo
+        What remembers stages; by default nothing does.
 
     Yields
     ------
@@ -79,8 +87,9 @@ def cells_from_probabilities(
     if recipe.cleanup.min_size_unit == "um3" and voxel_volume_um3 is None:
         raise ValueError("a smallest size in cubic micrometres needs voxel_volume_um3")
     backend = recipe.watershed.backend
-    regions = yield from bounded_regions(foreground, boundary, recipe.watershed, spacing, seeds)
-    labels = yield from partition(regions, boundary, recipe.partition, backend)
+    regions = yield from bounded_regions(foreground, boundary, recipe.watershed, spacing, seeds, stack, memo)
+    sizes = None if stack is None else stack.sizes
+    labels = yield from partition(regions, boundary, recipe.partition, backend, sizes, memo)
     smallest = smallest_cell(recipe.cleanup, regions, voxel_volume_um3)
     labels = yield from clean(labels, regions.height, recipe.cleanup, smallest, backend)
     return Cells(labels, regions.diameter)

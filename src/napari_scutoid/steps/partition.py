@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from napari_scutoid.progress import Progress
 from napari_scutoid.steps.cleanup import label_sizes
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.graph import partitioned, region_graph
-from napari_scutoid.steps.shape import SAMPLE, emptiness, nearest_part, parts_of, size_prior
+from napari_scutoid.steps.memo import AFRESH
+from napari_scutoid.steps.shape import SAMPLE, Divisions, emptiness, nearest_part, size_prior
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from napari_scutoid.recipe import Partition
     from napari_scutoid.steps.flood import Backend
     from napari_scutoid.steps.graph import RegionGraph
+    from napari_scutoid.steps.memo import Memo
     from napari_scutoid.steps.shape import Points, SizePrior
+    from napari_scutoid.steps.walls import Unit
     from napari_scutoid.steps.watershed import Regions
 
 _MERGING, _DIVIDING = "Merging cells without a wall between", "Dividing what is no single cell"
@@ -30,7 +34,12 @@ _SHARE_OF_CELL = 0.5
 
 
 def partition(
-    regions: Regions, boundary: NDArray[Any], settings: Partition, backend: Backend = "bioimage-cpp"
+    regions: Regions,
+    boundary: NDArray[Any],
+    settings: Partition,
+    backend: Backend = "bioimage-cpp",
+    sizes: SizePrior | None = None,
+    memo: Memo = AFRESH,
 ) -> Steps[NDArray[np.uint32]]:
     """Turn regions into cells, by graph partitioning or by the cells' shapes.
 
@@ -44,6 +53,10 @@ def partition(
         Method and its parameters.
     backend : {"bioimage-cpp", "scikit-image"}
         Implementation of flooding.
+    sizes : SizePrior, optional
+        Of the cells; by default what these regions say of themselves.
+    memo : Memo
+        What remembers stages; by default nothing does.
 
     Yields
     ------
@@ -59,17 +72,29 @@ def partition(
     if settings.method == "none" or not labels.any():
         return labels
     yield Progress(_MERGING)
-    graph = region_graph(labels, boundary)
+    graph = memo.stage("contacts", (regions,), (), lambda: region_graph(labels, boundary))
     if settings.method != "shape":
         return partitioned(graph, settings.method, settings.beta)[labels]
-    labels = (yield from merge_weakly_divided(labels, graph, settings, regions.unit))[labels]
-    return (yield from divided(labels, regions.height, settings, regions.unit, backend))
+    merged = yield from memo.steps(
+        "merging",
+        (regions, graph),
+        (settings.weak_wall, settings.split_gain, sizes),
+        lambda: merge_weakly_divided(labels, graph, settings, regions.unit, sizes),
+    )
+    return (
+        yield from memo.steps(
+            "dividing",
+            (regions, merged),
+            (settings.split_gain, backend, sizes),
+            lambda: divided(merged, regions.height, settings, regions.unit, backend, sizes, memo.table("divisions")),
+        )
+    )
 
 
 def merge_weakly_divided(
-    labels: NDArray[np.uint32], graph: RegionGraph, settings: Partition, unit: tuple[float, float, float]
+    labels: NDArray[np.uint32], graph: RegionGraph, settings: Partition, unit: Unit, sizes: SizePrior | None = None
 ) -> Steps[NDArray[np.uint32]]:
-    """Return the new id of each region once those that are one cell by wall and shape are merged.
+    """Merge regions that are one cell by wall and shape.
 
     Contacts are visited from the weakest wall up. Two regions merge where the wall between them is weak and the whole
     is not emptier than its parts by as much as would divide it again.
@@ -84,6 +109,8 @@ def merge_weakly_divided(
         What a weak wall is, and the gain that divides.
     unit : tuple of 3 floats
         Voxel edges in equivalent voxels.
+    sizes : SizePrior, optional
+        As for `partition`.
 
     Yields
     ------
@@ -92,13 +119,14 @@ def merge_weakly_divided(
 
     Returns
     -------
-    ndarray of uint32, shape (n_nodes,)
+    ndarray of uint32, shape (z, y, x)
+        A cell has the smallest of its regions' ids.
     """
     of = np.arange(graph.n_nodes, dtype=np.uint32)
     weak = np.flatnonzero(graph.between_cells & (graph.wall < settings.weak_wall))
     if not weak.size:
-        return of
-    prior = size_prior(label_sizes(labels)[1:])
+        return labels
+    prior = sizes or size_prior(label_sizes(labels)[1:])
     points = _sampler(labels, unit)
     parts = {}
     for i in np.unique(graph.pairs[weak]):
@@ -111,15 +139,17 @@ def merge_weakly_divided(
             continue
         parts[a] = _joined(parts[a], parts.pop(b))
         of[of == b] = a
-    return of
+    return of[labels]
 
 
 def divided(
     labels: NDArray[np.uint32],
     height: NDArray[np.float32],
     settings: Partition,
-    unit: tuple[float, float, float],
+    unit: Unit,
     backend: Backend = "bioimage-cpp",
+    sizes: SizePrior | None = None,
+    known: dict[bytes, Divisions] | None = None,
 ) -> Steps[NDArray[np.uint32]]:
     """Divide regions that look like several cells; see `napari_scutoid.steps.shape`.
 
@@ -135,6 +165,11 @@ def divided(
         Voxel edges in equivalent voxels.
     backend : {"bioimage-cpp", "scikit-image"}
         Implementation of flooding.
+    sizes : SizePrior, optional
+        As for `partition`.
+    known : dict, optional
+        How regions came apart before, by a digest of their voxels: most regions stay what they were when a setting
+        changes, and trying how one comes apart takes most of the time. Brought up to date.
 
     Yields
     ------
@@ -148,17 +183,24 @@ def divided(
     """
     from scipy.ndimage import find_objects
 
-    sizes = label_sizes(labels)
-    prior = size_prior(sizes[1:])
+    voxels = label_sizes(labels)
+    prior = sizes or size_prior(voxels[1:])
+    met: dict[bytes, Divisions] = {}
     cells = labels.copy()
     highest = int(labels.max(initial=0))
     boxes = find_objects(labels.view(np.int32))
     for number, box in enumerate(boxes, start=1):
         yield Progress(_DIVIDING, number, len(boxes))
-        if box is None or sizes[number] < _SHARE_OF_CELL * prior.volume:
+        if box is None or voxels[number] < _SHARE_OF_CELL * prior.volume:
             continue
         inside = labels[box] == number
-        parts = parts_of(_sampled(inside, unit), float(sizes[number]), prior, settings.split_gain, unit)
+        digest = b"" if known is None else _digest(inside)
+        divisions = None if known is None else known.get(digest)
+        if divisions is None:
+            divisions = Divisions(_sampled(inside, unit), unit)
+        if known is not None:
+            met[digest] = divisions
+        parts = divisions.best(float(voxels[number]), prior, settings.split_gain)
         if parts is None:
             continue
         part = np.zeros(inside.shape, np.uint32)
@@ -170,7 +212,14 @@ def divided(
         new = np.concatenate([[0, number], highest + np.arange(1, len(parts))]).astype(np.uint32)
         highest += len(parts) - 1
         cells[box][inside] = new[part[inside]]
+    if known is not None:
+        known.clear()
+        known.update(met)
     return cells
+
+
+def _digest(inside: NDArray[np.bool_]) -> bytes:
+    return hashlib.blake2b(np.packbits(inside).tobytes() + str(inside.shape).encode(), digest_size=16).digest()
 
 
 def _connected(
@@ -194,7 +243,7 @@ def _connected(
     return np.where(grown > 0, grown, part)  # what no part reaches was no part of the region's largest piece before
 
 
-def _sampler(labels: NDArray[np.uint32], unit: tuple[float, float, float]) -> Callable[[int], tuple[Points, float]]:
+def _sampler(labels: NDArray[np.uint32], unit: Unit) -> Callable[[int], tuple[Points, float]]:
     """Return a function from an id to a sample of its voxels' places, and their number."""
     from scipy.ndimage import find_objects
 
@@ -209,7 +258,7 @@ def _sampler(labels: NDArray[np.uint32], unit: tuple[float, float, float]) -> Ca
     return points
 
 
-def _sampled(inside: NDArray[np.bool_], unit: tuple[float, float, float]) -> Points:
+def _sampled(inside: NDArray[np.bool_], unit: Unit) -> Points:
     places = _sample(np.flatnonzero(inside))
     points: Points = np.stack(np.unravel_index(places, inside.shape), axis=1) * np.asarray(unit)
     return points
@@ -234,7 +283,7 @@ def _gain_of_division(
     first: tuple[Points, float],
     second: tuple[Points, float],
     prior: SizePrior,
-    unit: tuple[float, float, float],
+    unit: Unit,
 ) -> float:
     whole, n = _joined(first, second)
     apart = sum(size * (emptiness(points, size, unit) + prior.cost(size)) for points, size in (first, second))

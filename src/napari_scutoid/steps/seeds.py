@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +61,50 @@ def place_seeds(
     .. [1] M. Grimaud (1992), New measure of contrast: the dynamics, Proc. SPIE 1769.
     .. [2] P. Soille (2004), Morphological Image Analysis, 2nd ed., Springer, section 6.3.4.
     """
+    found = find_maxima(
+        distance,
+        sigma=sigma,
+        smallest_distance=smallest_distance,
+        with_passes=prominence > 0 or height > 0,
+        unit=unit,
+        backend=backend,
+    )
+    return standing_out(found, prominence=prominence, height=height)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Maxima:
+    """All maxima of a map, and the passes between them.
+
+    Parameters
+    ----------
+    seeds : ndarray of uint32, shape (z, y, x)
+        1, 2, 3, ... on the maxima, 0 elsewhere.
+    heights : ndarray of float32, shape (n + 1,), or None
+        Of the maxima, by their number; None where passes were not asked for.
+    first, second : ndarray of uint64, shape (m,)
+        The two maxima on both sides of each pass.
+    passes : ndarray of float32, shape (m,)
+        The height of each pass.
+    """
+
+    seeds: NDArray[np.uint32]
+    heights: NDArray[np.float32] | None
+    first: NDArray[np.uint64]
+    second: NDArray[np.uint64]
+    passes: NDArray[np.float32]
+
+
+def find_maxima(
+    distance: NDArray[np.float32],
+    *,
+    sigma: float,
+    smallest_distance: float,
+    with_passes: bool,
+    unit: Sequence[float] = (1.0, 1.0, 1.0),
+    backend: Backend = "bioimage-cpp",
+) -> Maxima:
+    """Return the maxima of the smoothed distance; parameters as for `place_seeds`."""
     import cc3d
     from scipy.ndimage import gaussian_filter
     from skimage.morphology import local_maxima
@@ -73,14 +118,22 @@ def place_seeds(
     # As integers: on bool with 26 neighbours, cc3d 4.1.1 makes its table too small for densely sown voxels and fails.
     components = cc3d.connected_components(peaks.view(np.uint8), connectivity=26, out_dtype=np.uint32)
     seeds = components.astype(np.uint32, copy=False)
-    if prominence <= 0 and height <= 0:
-        return seeds
+    if not with_passes:
+        none = np.zeros(0, np.uint64)
+        return Maxima(seeds, None, none, none, np.zeros(0, np.float32))
     basins = flood(-smooth, seeds, distance > 0, backend)
-    heights = _heights(seeds, smooth)
-    keep = _standing_out(heights, *_saddles(basins, smooth), (1.0 - prominence) * heights - height)
+    return Maxima(seeds, _heights(seeds, smooth), *_saddles(basins, smooth))
+
+
+def standing_out(found: Maxima, *, prominence: float = 0.0, height: float = 0.0) -> NDArray[np.uint32]:
+    """Return the maxima that stand out, numbered; parameters as for `place_seeds`."""
+    if found.heights is None:
+        return found.seeds
+    deepest = (1.0 - prominence) * found.heights - height
+    keep = _standing_out(found.heights, found.first, found.second, found.passes, deepest)
     number = np.zeros(keep.size, dtype=np.uint32)
     number[keep] = np.arange(1, np.count_nonzero(keep) + 1, dtype=np.uint32)
-    return number[seeds]
+    return number[found.seeds]
 
 
 def _heights(seeds: NDArray[np.uint32], smooth: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -125,22 +125,51 @@ def parts_of(
     .. [1] G. Celeux, G. Govaert (1992), A classification EM algorithm for clustering and two stochastic versions,
            Comput. Stat. Data Anal. 14, 315-332.
     """
-    centre = points.mean(axis=0)
-    moments = _monomials(points - centre, unit)  # centred, or the squares of far coordinates would drown the covariance
-    share = voxels / len(points)
-    best_cost, best = _cost(moments.sum(axis=0, keepdims=True), share, prior), None
-    if best_cost <= split_gain or len(points) < 2 * _FEWEST:
-        return None  # no parts can cost less than nothing
-    rng = np.random.default_rng(0)
-    most = math.ceil(voxels / prior.volume) + 1 if prior.weight > 0 else MOST_PARTS
-    for count in range(2, min(MOST_PARTS, most, len(points) // _FEWEST) + 1):
-        for _ in range(_STARTS):
-            sums = _sums(moments, _classified(moments, count, rng), count)
-            sums = sums[sums[:, 0] > 0]
-            cost = _cost(sums, share, prior) + split_gain * math.log2(count)
-            if cost < best_cost:
-                best_cost, best = cost, sums
-    return None if best is None else _gaussians(best, centre)
+    return Divisions(points, unit).best(voxels, prior, split_gain)
+
+
+class Divisions:
+    """One region divided into parts in several ways, each found when it is first asked for.
+
+    They depend on its shape alone: another prior or gain chooses among the same ones.
+
+    Parameters
+    ----------
+    points, unit
+        As for `parts_of`.
+    """
+
+    def __init__(self, points: Points, unit: Sequence[float] = _CUBE) -> None:
+        self._centre = points.mean(axis=0)
+        # Centred, or the squares of far coordinates would drown the covariance.
+        self._moments = _monomials(points - self._centre, unit)
+        self._rng = np.random.default_rng(0)
+        self._found: list[list[NDArray[np.float64]]] = []
+
+    def best(self, voxels: float, prior: SizePrior, split_gain: float) -> list[Gaussian] | None:
+        """Return the best parts, or None where one cell explains the region best; parameters as for `parts_of`."""
+        n = len(self._moments)
+        share = voxels / n
+        best_cost, best = _cost(self._moments.sum(axis=0, keepdims=True), share, prior), None
+        if best_cost <= split_gain:
+            return None  # no parts can cost less than nothing
+        most = math.ceil(voxels / prior.volume) + 1 if prior.weight > 0 else MOST_PARTS
+        for count in range(2, min(MOST_PARTS, most, n // _FEWEST) + 1):
+            for sums in self._into(count):
+                cost = _cost(sums, share, prior) + split_gain * math.log2(count)
+                if cost < best_cost:
+                    best_cost, best = cost, sums
+        return None if best is None else _gaussians(best, self._centre)
+
+    def _into(self, count: int) -> list[NDArray[np.float64]]:
+        """Return the sums of monomials of so many parts, from each start; asked for in rising order."""
+        while len(self._found) <= count - 2:
+            number = len(self._found) + 2
+            starts = [
+                _sums(self._moments, _classified(self._moments, number, self._rng), number) for _ in range(_STARTS)
+            ]
+            self._found.append([sums[sums[:, 0] > 0] for sums in starts])
+        return self._found[count - 2]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,7 @@ of all shapes.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,16 @@ import numpy as np
 from napari_scutoid.progress import Progress
 from napari_scutoid.steps.cleanup import label_sizes
 from napari_scutoid.steps.flood import flood
-from napari_scutoid.steps.seeds import place_seeds
+from napari_scutoid.steps.memo import AFRESH
+from napari_scutoid.steps.seeds import find_maxima, standing_out
+from napari_scutoid.steps.walls import (
+    ball_volume,
+    height_map,
+    relative_spacing,
+    typical_diameter,
+    wall_distance,
+    without_specks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +33,10 @@ if TYPE_CHECKING:
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Watershed
-
-BOUNDARY_WEIGHT = 0.9
-"""Share of the boundary probability in the height map; the rest is nearness to a wall (elf's ``alpha``)."""
+    from napari_scutoid.steps.flood import Backend
+    from napari_scutoid.steps.memo import Memo
+    from napari_scutoid.steps.shape import SizePrior
+    from napari_scutoid.steps.walls import Unit
 
 STAGES = (
     "Separating tissue from background",
@@ -52,17 +61,20 @@ class Regions:
         Of a typical cell, in equivalent voxels.
     unit : tuple of 3 floats
         Voxel edges along z, y, x in equivalent voxels.
+    shape : tuple of 3 ints, optional
+        Of the stack, where this is a piece of one.
     """
 
     labels: NDArray[np.uint32]
     height: NDArray[np.float32]
     diameter: float
-    unit: tuple[float, float, float]
+    unit: Unit
+    shape: tuple[int, ...] | None = None
 
     @property
     def cell_volume(self) -> float:
         """Of a typical cell, in voxels; see `ball_volume`."""
-        return ball_volume(self.diameter, self.labels.shape, self.unit)
+        return ball_volume(self.diameter, self.shape or self.labels.shape, self.unit)
 
 
 def bounded_regions(
@@ -71,6 +83,8 @@ def bounded_regions(
     settings: Watershed,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     seeds: NDArray[Any] | None = None,
+    stack: Stack | None = None,
+    memo: Memo = AFRESH,
 ) -> Steps[Regions]:
     """Divide the tissue along its walls, by distance-transform watershed or by connected components.
 
@@ -91,11 +105,15 @@ def bounded_regions(
         Voxel edges along z, y, x; only their ratio matters.
     seeds : ndarray of float, same shape, optional
         Probability of being a cell's core, where a model predicts that: replaces the maxima.
+    stack : Stack, optional
+        Of which the maps are a piece.
+    memo : Memo
+        What remembers stages; by default nothing does.
 
     Yields
     ------
     Progress
-        One per stage.
+        One per stage that is run.
 
     Returns
     -------
@@ -116,239 +134,232 @@ def bounded_regions(
     _check_probabilities(foreground, boundary, seeds)
     unit = relative_spacing(spacing)
     n = len(STAGES)
-
-    yield Progress(STAGES[0], 0, n)
-    mask = foreground >= settings.foreground_threshold
-    open_space = boundary <= settings.boundary_threshold
-    interior = mask & open_space
-    distance = wall_distance(interior, unit)
-    diameter = typical_diameter(distance)
-
-    yield Progress(STAGES[1], 1, n)
-    if settings.closing < 1:
-        closed = closed_tissue(mask, open_space, boundary, settings, unit, diameter)
-        if closed is not mask:
-            mask, interior = closed, closed & open_space
-            distance = wall_distance(interior, unit)
-            diameter = typical_diameter(distance)
-    del open_space
+    tissue = yield from _separated(foreground, boundary, settings, unit, stack or Stack(), memo)
 
     yield Progress(STAGES[2], 2, n)
     if settings.method == "components":
-        import cc3d
-
         yield Progress(STAGES[4], n - 1, n)
-        components = cc3d.connected_components(interior, connectivity=6, out_dtype=np.uint32)
-        height = height_map(boundary, distance)
-        return Regions(components.astype(np.uint32, copy=False), height, diameter, unit)
+        return memo.stage("components", (tissue,), (), lambda: _components(tissue, boundary, unit))
+    tissue = memo.stage("walls", (tissue,), (settings.smallest_wall,), lambda: _without_specks(tissue, settings, unit))
 
-    interior, distance = _overlooking_specks(interior, distance, settings.smallest_wall, diameter, unit)
     yield Progress(STAGES[3], 3, n)
     if seeds is None:
-        starts = _placed(distance, settings, diameter, unit)
+        starts = _placed(tissue, settings, unit, memo, "seeds")
     else:
-        starts = _predicted(seeds, settings.seed_threshold, mask)
-    height = height_map(boundary, distance)  # not before the seeds: placing them is the peak of memory
-    del distance
+        starts = memo.stage(
+            "seeds", (tissue, seeds), (settings.seed_threshold,), lambda: _predicted(seeds, settings, tissue.mask)
+        )
+
     yield Progress(STAGES[4], n - 1, n)
-    # A seed may lie on a speck of background: it grows from there, and the speck is taken out again.
-    labels = flood(height, starts, mask | interior, settings.backend)
-    labels[~mask] = 0
-    return Regions(labels, height, diameter, unit)
+    return memo.stage(
+        "growing",
+        (tissue, starts),
+        (settings.backend,),
+        lambda: _grown(tissue, starts, boundary, settings.backend, unit),
+    )
 
 
-def closed_tissue(
-    mask: NDArray[np.bool_],
-    open_space: NDArray[np.bool_],
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What a piece of a stack cannot tell of the whole.
+
+    Parameters
+    ----------
+    enlarged : float
+        Diameter of a typical cell in the stack over that in the piece, with the same settings.
+    shape : tuple of 3 ints, optional
+        Of the stack.
+    sizes : SizePrior, optional
+        Of the cells in the stack.
+    """
+
+    enlarged: float = 1.0
+    shape: tuple[int, int, int] | None = None
+    sizes: SizePrior | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tissue:
+    """What is tissue, and how far its voxels are from a wall.
+
+    Parameters
+    ----------
+    mask, interior : ndarray of bool, shape (z, y, x)
+        Tissue with its walls, and without.
+    distance : ndarray of float32, same shape
+        See `wall_distance`.
+    diameter : float
+        Of a typical cell, in equivalent voxels.
+    shape : tuple of 3 ints
+        Of the stack that this is, or is a piece of.
+    """
+
+    mask: NDArray[np.bool_]
+    interior: NDArray[np.bool_]
+    distance: NDArray[np.float32]
+    diameter: float
+    shape: tuple[int, ...]
+
+
+def measured_diameter(
+    foreground: NDArray[Any],
     boundary: NDArray[Any],
     settings: Watershed,
-    unit: tuple[float, float, float],
-    diameter: float,
-) -> NDArray[np.bool_]:
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    stack: Stack | None = None,
+    memo: Memo = AFRESH,
+) -> Steps[float]:
+    """Return the diameter of a typical cell, in equivalent voxels; parameters as for `bounded_regions`."""
+    tissue = yield from _separated(foreground, boundary, settings, relative_spacing(spacing), stack or Stack(), memo)
+    return tissue.diameter
+
+
+def _separated(
+    foreground: NDArray[Any], boundary: NDArray[Any], settings: Watershed, unit: Unit, stack: Stack, memo: Memo
+) -> Steps[_Tissue]:
+    def separate() -> _Tissue:
+        mask = foreground >= settings.foreground_threshold
+        return _measured(mask, mask & (boundary <= settings.boundary_threshold), unit, stack)
+
+    yield Progress(STAGES[0], 0, len(STAGES))
+    thresholds = settings.foreground_threshold, settings.boundary_threshold
+    tissue = memo.stage("tissue", (foreground, boundary), (*thresholds, stack), separate)
+    yield Progress(STAGES[1], 1, len(STAGES))
+    return tissue if settings.closing >= 1 else _closed(tissue, boundary, settings, unit, stack, memo)
+
+
+def _measured(mask: NDArray[np.bool_], interior: NDArray[np.bool_], unit: Unit, stack: Stack) -> _Tissue:
+    distance = wall_distance(interior, unit)
+    return _Tissue(mask, interior, distance, stack.enlarged * typical_diameter(distance), stack.shape or mask.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spaces:
+    """What walls alone divide a stack into.
+
+    Parameters
+    ----------
+    space : ndarray of uint32, shape (z, y, x)
+        The number of each space.
+    voxels, tissue : ndarray of int64, shape (n + 1,)
+        Voxels of each space, and how many of them are tissue.
+    """
+
+    space: NDArray[np.uint32]
+    voxels: NDArray[np.int64]
+    tissue: NDArray[np.int64]
+
+
+def _closed(
+    tissue: _Tissue, boundary: NDArray[Any], settings: Watershed, unit: Unit, stack: Stack, memo: Memo
+) -> _Tissue:
     """Return the tissue together with every space between walls that is mostly tissue.
 
     The network may see the walls of large cells and take their dark middles for a lumen. Walls know better: the stack
     is divided along them without regard to tissue, and each part is tissue throughout if enough of it is. A lumen and
     the outside stay what they are: walls part them from the tissue, and hardly any of them is predicted to be some.
-
-    Parameters
-    ----------
-    mask, open_space : ndarray of bool, shape (z, y, x)
-        What is tissue; what is no wall.
-    boundary : ndarray of float, same shape
-        Probability of walls.
-    settings : Watershed
-        Share that closes, and how seeds are placed.
-    unit : tuple of 3 floats
-        Voxel edges in equivalent voxels.
-    diameter : float
-        Of a typical cell, in equivalent voxels.
-
-    Returns
-    -------
-    ndarray of bool, same shape
-        The input itself where there is nothing to close.
     """
-    if mask.all() or not mask.any():
-        return mask
-    _, distance = _overlooking_specks(
-        open_space, wall_distance(open_space, unit), settings.smallest_wall, diameter, unit
+    if tissue.mask.all() or not tissue.mask.any():
+        return tissue
+    walls = memo.stage(
+        "open space", (tissue,), (settings.smallest_wall,), lambda: _open_space(tissue, boundary, settings, unit)
     )
     # Every space of its own, however thin: one without a seed would be flooded, through its wall, by the cell beside.
-    starts = _placed(distance, settings, diameter, unit, nearest=0.0)
-    spaces = flood(height_map(boundary, distance), starts, np.ones(mask.shape, np.bool_), settings.backend)
-    sizes, tissue = label_sizes(spaces), np.zeros(int(spaces.max()) + 1, np.int64)
-    for plane, within_plane in zip(spaces, mask, strict=True):
+    starts = _placed(walls, settings, unit, memo, "space", nearest=0.0)
+    spaces = memo.stage(
+        "spaces", (walls, starts), (settings.backend,), lambda: _spaces(walls, starts, boundary, settings.backend)
+    )
+
+    def close() -> _Tissue:
+        full = spaces.tissue >= settings.closing * np.maximum(spaces.voxels, 1)
+        full[0] = False
+        if np.array_equal(spaces.tissue[full], spaces.voxels[full]):
+            return tissue
+        mask: NDArray[np.bool_] = tissue.mask | full[spaces.space]
+        return _measured(mask, mask & (boundary <= settings.boundary_threshold), unit, stack)
+
+    return memo.stage("closing", (tissue, spaces), (settings.closing,), close)
+
+
+def _open_space(tissue: _Tissue, boundary: NDArray[Any], settings: Watershed, unit: Unit) -> _Tissue:
+    """Return the stack as if all of it were tissue, its cells as large as those of the tissue."""
+    space = boundary <= settings.boundary_threshold
+    walls = _Tissue(tissue.mask, space, wall_distance(space, unit), tissue.diameter, tissue.shape)
+    return _without_specks(walls, settings, unit)
+
+
+def _spaces(walls: _Tissue, starts: NDArray[np.uint32], boundary: NDArray[Any], backend: Backend) -> _Spaces:
+    space = flood(height_map(boundary, walls.distance), starts, np.ones(walls.mask.shape, np.bool_), backend)
+    voxels, tissue = label_sizes(space), np.zeros(int(space.max()) + 1, np.int64)
+    for plane, within_plane in zip(space, walls.mask, strict=True):
         counts = np.bincount(plane[within_plane])
         tissue[: counts.size] += counts
-    full = tissue >= settings.closing * np.maximum(sizes, 1)
-    full[0] = False
-    if np.array_equal(tissue[full], sizes[full]):
-        return mask
-    closed: NDArray[np.bool_] = mask | full[spaces]
-    return closed
+    return _Spaces(space, voxels, tissue)
 
 
-def typical_diameter(distance: NDArray[np.float32]) -> float:
-    """Return the diameter of balls in which the mean distance to the wall is the same as in these regions.
+def _components(tissue: _Tissue, boundary: NDArray[Any], unit: Unit) -> Regions:
+    import cc3d
 
-    In a ball the distance to its surface is a quarter of the radius in the mean. Large cells count by their volume, so
-    that fragments and specks hardly matter. Cells that the stack's border cuts seem larger than they are, as it is no
-    wall; none is taken to be larger than what the stack shows of it.
-
-    Parameters
-    ----------
-    distance : ndarray of float32
-        To the nearest wall, 0 on walls and in the background.
-
-    Returns
-    -------
-    float
-        In the unit of the distance; 0 where there is nothing but wall.
-    """
-    inside = int(np.count_nonzero(distance))
-    mean = float(distance.sum(dtype=np.float64)) / max(1, inside)
-    return min(8.0 * mean, float(np.cbrt(distance.size)))
+    components = cc3d.connected_components(tissue.interior, connectivity=6, out_dtype=np.uint32)
+    height = height_map(boundary, tissue.distance)
+    return Regions(components.astype(np.uint32, copy=False), height, tissue.diameter, unit, tissue.shape)
 
 
-def ball_volume(diameter: float, shape: Sequence[int], unit: Sequence[float]) -> float:
-    """Return the voxels of a ball as far as a stack can hold it: one slice holds but a slice of a cell.
-
-    Parameters
-    ----------
-    diameter : float
-        In equivalent voxels.
-    shape : sequence of 3 ints
-        Of the stack.
-    unit : sequence of 3 floats
-        Voxel edges in equivalent voxels.
-    """
-    return math.pi / 6 * math.prod(min(diameter, n * edge) for n, edge in zip(shape, unit, strict=True))
-
-
-def _overlooking_specks(
-    interior: NDArray[np.bool_],
-    distance: NDArray[np.float32],
-    smallest_wall: float,
-    diameter: float,
-    unit: tuple[float, float, float],
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Return interior and distance without pieces of wall smaller than a share of the typical cell."""
-    without = without_specks(interior, round(smallest_wall * ball_volume(diameter, interior.shape, unit)))
-    return (interior, distance) if without is interior else (without, wall_distance(without, unit))
+def _without_specks(tissue: _Tissue, settings: Watershed, unit: Unit) -> _Tissue:
+    """Return the tissue without pieces of wall smaller than a share of the typical cell."""
+    smallest = round(settings.smallest_wall * ball_volume(tissue.diameter, tissue.shape, unit))
+    interior = without_specks(tissue.interior, smallest)
+    if interior is tissue.interior:
+        return tissue
+    return replace(tissue, interior=interior, distance=wall_distance(interior, unit))
 
 
 def _placed(
-    distance: NDArray[np.float32],
-    settings: Watershed,
-    diameter: float,
-    unit: tuple[float, float, float],
-    nearest: float | None = None,
+    tissue: _Tissue, settings: Watershed, unit: Unit, memo: Memo, name: str, nearest: float | None = None
 ) -> NDArray[np.uint32]:
-    return place_seeds(
-        distance,
-        sigma=settings.seed_sigma * diameter,
-        smallest_distance=settings.seed_distance * diameter if nearest is None else nearest,
-        prominence=settings.seed_prominence if settings.seeds == "prominent" else 0.0,
-        height=settings.seed_height * diameter if settings.seeds == "h-maxima" else 0.0,
-        unit=unit,
-        backend=settings.backend,
+    """Return the seeds; `nearest` replaces the smallest distance to a wall of the settings."""
+    share = settings.seed_distance if nearest is None else nearest
+    prominence = settings.seed_prominence if settings.seeds == "prominent" else 0.0
+    height = settings.seed_height if settings.seeds == "h-maxima" else 0.0
+    with_passes = prominence > 0 or height > 0
+    found = memo.stage(
+        f"{name}: maxima",
+        (tissue,),
+        (settings.seed_sigma, share, with_passes, settings.backend),
+        lambda: find_maxima(
+            tissue.distance,
+            sigma=settings.seed_sigma * tissue.diameter,
+            smallest_distance=share * tissue.diameter,
+            with_passes=with_passes,
+            unit=unit,
+            backend=settings.backend,
+        ),
+    )
+    return memo.stage(
+        name,
+        (found, tissue),
+        (prominence, height),
+        lambda: standing_out(found, prominence=prominence, height=height * tissue.diameter),
     )
 
 
-def _predicted(seeds: NDArray[Any], threshold: float, mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
+def _predicted(seeds: NDArray[Any], settings: Watershed, mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
     import cc3d
 
-    found = cc3d.connected_components((seeds > threshold) & mask, connectivity=6, out_dtype=np.uint32)
+    over = (seeds > settings.seed_threshold) & mask
+    found = cc3d.connected_components(over, connectivity=6, out_dtype=np.uint32)
     starts: NDArray[np.uint32] = found.astype(np.uint32, copy=False)
     return starts
 
 
-def relative_spacing(spacing: Sequence[float]) -> tuple[float, float, float]:
-    """Return voxel edges in equivalent voxels: the same ratios, with product 1.
-
-    Raises
-    ------
-    ValueError
-        Unless there are three finite, positive edges.
-    """
-    edges = np.asarray(spacing, dtype=np.float64)
-    if edges.shape != (3,) or not np.all(np.isfinite(edges) & (edges > 0)):
-        raise ValueError(f"spacing must be three positive numbers (z, y, x), not {tuple(spacing)}")
-    z, y, x = edges / np.cbrt(edges.prod())
-    return float(z), float(y), float(x)
-
-
-def without_specks(interior: NDArray[np.bool_], smallest: int) -> NDArray[np.bool_]:
-    """Return the interior together with the pieces of wall or background, corners included, that have fewer voxels.
-
-    A speck of bright cytoplasm would else halve the distance to the wall around it, and split its cell.
-    """
-    import cc3d
-
-    if smallest <= 1:
-        return interior
-    # As integers: on bool with 26 neighbours, cc3d 4.1.1 makes its table too small for densely sown voxels and fails.
-    found = cc3d.connected_components((~interior).view(np.uint8), connectivity=26, out_dtype=np.uint32)
-    pieces = found.astype(np.uint32, copy=False)
-    speck = label_sizes(pieces) < smallest
-    speck[0] = False
-    if not speck.any():
-        return interior
-    speck[0] = True  # no piece at all: the interior itself
-    grown: NDArray[np.bool_] = speck[pieces]
-    return grown
-
-
-def wall_distance(interior: NDArray[np.bool_], unit: Sequence[float]) -> NDArray[np.float32]:
-    """Return each voxel's distance to the nearest voxel that is not interior; the stack's border is none.
-
-    Where nothing bounds the interior, all distances are the stack's diagonal: nowhere is more central than elsewhere.
-    """
-    import edt
-
-    if interior.all():
-        diagonal = np.linalg.norm(np.multiply(interior.shape, unit))
-        return np.full(interior.shape, diagonal, dtype=np.float32)
-    distance: NDArray[np.float32] = edt.edt(
-        np.ascontiguousarray(interior), anisotropy=tuple(unit), black_border=False, parallel=0
-    )
-    return distance
-
-
-def height_map(boundary: NDArray[Any], distance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the surface that is flooded: ``a * boundary + (1 - a) * (1 - distance / max(distance))``.
-
-    Without the distance, cells whose wall has a gap would meet wherever noise has it, and flat regions in the order in
-    which an implementation happens to visit them; with it they meet at the narrowest place.
-    """
-    height = boundary.astype(np.float32)  # a copy: probabilities may come as float16, and are the caller's
-    height *= BOUNDARY_WEIGHT
-    deepest = float(distance.max())
-    if deepest > 0:
-        height -= np.float32((1.0 - BOUNDARY_WEIGHT) / deepest) * distance
-    height += np.float32(1.0 - BOUNDARY_WEIGHT)
-    return height
+def _grown(
+    tissue: _Tissue, starts: NDArray[np.uint32], boundary: NDArray[Any], backend: Backend, unit: Unit
+) -> Regions:
+    height = height_map(boundary, tissue.distance)  # not before the seeds: placing them is the peak of memory
+    # A seed may lie on a speck of background: it grows from there, and the speck is taken out again.
+    labels = flood(height, starts, tissue.mask | tissue.interior, backend)
+    labels[~tissue.mask] = 0
+    return Regions(labels, height, tissue.diameter, unit, tissue.shape)
 
 
 def _check_probabilities(foreground: NDArray[Any], boundary: NDArray[Any], seeds: NDArray[Any] | None) -> None:
