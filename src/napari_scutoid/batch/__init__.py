@@ -4,11 +4,12 @@ What is done with a stack is said by a `BatchItem` and a `BatchJob`, plain value
 `segment_stack` does it and touches nothing that another stack needs; `run_batch` does one stack after the other.
 """
 
+from napari_scutoid.batch.command import batch_command
 from napari_scutoid.batch.job import BatchJob
 from napari_scutoid.batch.plan import BatchItem, find_stacks, plan
 from napari_scutoid.batch.report import REPORT_CSV, REPORT_JSON, BatchReport, Row, read_report
 from napari_scutoid.batch.run import BatchProgress, run_batch
-from napari_scutoid.batch.stack import segment_stack
+from napari_scutoid.batch.stack import read_result, segment_stack
 
 __all__ = [
     "REPORT_CSV",
@@ -18,9 +19,11 @@ __all__ = [
     "BatchProgress",
     "BatchReport",
     "Row",
+    "batch_command",
     "find_stacks",
     "plan",
     "read_report",
+    "read_result",
     "run_batch",
     "segment_stack",
 ]

@@ -14,7 +14,7 @@ from napari_scutoid.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MACHINE = ("device",)
+MACHINE = ("device", "memory_gb")
 """Settings of the prediction that say where it runs and not what it does: another machine may go on with a batch."""
 
 

@@ -185,7 +185,7 @@ def _kept(item: BatchItem, job: BatchJob, settled: Settled, row: Row, earlier: R
     if not os.path.lexists(item.output):
         return None
     yield Progress("Checking the result that is there")
-    read = _read_result(item.output)
+    read = _readable_result(item.output)
     if read is None:
         if earlier is not None and earlier.state != "failed":
             _move_aside(item.output)
@@ -222,16 +222,27 @@ def _kept(item: BatchItem, job: BatchJob, settled: Settled, row: Row, earlier: R
     return (yield from _scored(item, job, labels, row))
 
 
-def _read_result(output: Path) -> tuple[Mapping[str, Any], Labels] | None:
+def _readable_result(output: Path) -> tuple[Mapping[str, Any], Labels] | None:
     """Read a result whole; None where it is damaged."""
-    from napari_scutoid.io.open import inspect, open_labels
-
     try:
-        found = inspect(output)
-        named = "label" in (one.path for one in found.datasets)
-        return found.provenance, open_labels(output, "label" if named else None)
+        return read_result(output)
     except (ScutoidError, OSError):
         return None
+
+
+def read_result(output: Path) -> tuple[Mapping[str, Any], Labels]:
+    """Read how a result was made, and its labels.
+
+    Raises
+    ------
+    ScutoidError
+        As `open_labels`.
+    """
+    from napari_scutoid.io.open import inspect, open_labels
+
+    found = inspect(output)
+    named = "label" in (one.path for one in found.datasets)
+    return found.provenance, open_labels(output, "label" if named else None)
 
 
 def _move_aside(output: Path) -> None:

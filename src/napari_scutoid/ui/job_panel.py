@@ -33,9 +33,12 @@ class JobPanel(QWidget):
     -------
     busyChanged : bool
         A job has begun or ended. What must not change meanwhile is for the dock to disable.
+    progressed : Progress
+        How far the job is, for a dock that shows more of it. Some reports are left out, none that begins a step.
     """
 
     busyChanged = Signal(bool)
+    progressed = Signal(object)
 
     def __init__(self, action: QPushButton | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,16 +56,17 @@ class JobPanel(QWidget):
         self.status = Note()
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
-        buttons = QHBoxLayout()
+        self._buttons = QHBoxLayout()
         if action is not None:
-            buttons.addWidget(action, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        rows.addLayout(buttons)
+            self._buttons.addWidget(action, 2)
+        self._buttons.addWidget(self.cancel_button, 1)
+        rows.addLayout(self._buttons)
         for widget in (self.reason, self.bar, self.status):
             rows.addWidget(widget)
 
         self.cancel_button.clicked.connect(self.cancel)
         self._runner.progressed.connect(self._on_progress)
+        self._runner.progressed.connect(self.progressed)
         self._runner.succeeded.connect(self._on_succeeded)
         self._runner.failed.connect(self._on_failed)
         self._runner.cancelled.connect(self._on_cancelled)
@@ -77,6 +81,10 @@ class JobPanel(QWidget):
     def is_busy(self) -> bool:
         """Whether a job runs."""
         return self._runner.is_busy
+
+    def add_button(self, button: QPushButton) -> None:
+        """Put another button between the main one and Cancel."""
+        self._buttons.insertWidget(self._buttons.count() - 1, button, 1)
 
     def run(
         self,

@@ -1,0 +1,64 @@
+"""The command that does without a window what a batch does in one."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from napari_scutoid.recipe.changes import as_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_scutoid.batch.job import BatchJob
+
+
+def batch_command(
+    stacks: Sequence[Path],
+    job: BatchJob,
+    folder: str | Path,
+    suffix: str = ".h5",
+    *,
+    folders: Mapping[Path, Sequence[Path]] | None = None,
+    resume: bool = False,
+) -> str:
+    """Return the ``scutoid batch`` command for stacks, ready for a shell.
+
+    Parameters
+    ----------
+    stacks : sequence of Path
+        What to segment.
+    job : BatchJob
+        What to do with each; the settings that its recipe states are written out.
+    folder : path
+        Where the results go.
+    suffix : str
+        Ending of the results.
+    folders : mapping of Path to sequence of Path, optional
+        Folders, and all stacks in each: where none is left out, the folder is named in their place.
+    resume : bool
+        Keep what is done and fits.
+    """
+    places, left = [], list(stacks)
+    for place, inside in (folders or {}).items():
+        if inside and set(inside) <= set(left):
+            places.append(place)
+            left = [stack for stack in left if stack not in inside]
+    words = ["scutoid", "batch", *map(str, places), *map(str, left), "-o", str(folder), "--model", job.model]
+    for change in as_changes(job.recipe):
+        words += ["--set", change]
+    if job.voxel_size_um is not None:
+        words += ["--voxel-size", *(repr(float(edge)) for edge in job.voxel_size_um)]
+    options = {
+        "--dataset": job.dataset,
+        "--channel": job.channel,
+        "--time": job.time,
+        "--axes": job.axes,
+        "--truth": job.truth,
+    }
+    for option, value in options.items():
+        if value is not None:
+            words += [option, str(value)]
+    words += ["--format", suffix]
+    return shlex.join([*words, "--resume"] if resume else words)
