@@ -112,7 +112,6 @@ def work(monkeypatch):
         ("cleanup.min_size", 0.2, set()),
         ("partition.split_gain", 0.2, set()),
         ("partition.method", "multicut", set()),
-        ("watershed.closing", 0.51, set()),
         ("watershed.seed_prominence", 0.9, {"flood", "region_graph", "Divisions"}),
         ("watershed.seed_distance", 0.3, {"find_maxima", "flood", "region_graph", "Divisions"}),
         (

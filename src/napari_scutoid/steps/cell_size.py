@@ -158,7 +158,7 @@ def estimating_cell_size(data: ArrayLike) -> Steps[CellSize]:
     return _most_certain(found)
 
 
-def voxels_looked_at(shape: Sequence[int]) -> int:
+def voxels_to_size(shape: Sequence[int]) -> int:
     """Return how many voxels the estimate works on, each as often as it is looked at: what its time goes by."""
     votes_each = 1 + len(_SMOOTHINGS) * len(_LOG_UNITS)
     return votes_each * sum(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QToolButton, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QFormLayout, QHBoxLayout, QLabel, QToolButton, QWidget
 
 from napari_scutoid.recipe import Part, validation_message
 from napari_scutoid.ui.editors import Editor, editor_for
@@ -123,6 +123,7 @@ class Form(QWidget):
         layout = self.layout()
         for name, label in self.labels.items():
             layout.setRowVisible(label, name in names)  # type: ignore[union-attr]
+        self._mark()  # Qt has shown every button of the rows that it showed
 
     def _on_edited(self, name: str) -> None:
         self._given[name] = self.editors[name].value()
@@ -150,3 +151,9 @@ _ABSENT = object()
 def _is_setting(schema: dict[str, Any]) -> bool:
     """Tell a single setting from a group of settings, and from the version of the file."""
     return "const" not in schema and not any("$ref" in kind for kind in (schema, *schema.get("anyOf", ())))
+
+
+def follow_typing(form: Form) -> None:
+    """Tell of numbers while they are typed, not only once they are entered: for what is shown at once and is cheap."""
+    for box in form.findChildren(QAbstractSpinBox):
+        box.setKeyboardTracking(True)

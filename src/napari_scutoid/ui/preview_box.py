@@ -1,0 +1,245 @@
+"""Cells in a box of the stack, made again whenever a setting changes."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QCoreApplication, QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_scutoid.ui import layers, notify
+from napari_scutoid.ui.editors import ChoiceBox
+from napari_scutoid.ui.jobs import JobRunner
+from napari_scutoid.ui.note import Note
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels as LabelsLayer
+    from napari.layers import Layer
+
+    from napari_scutoid.preview import Preview, Previewed
+    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.result import Kept
+
+NAME = "Scutoid preview"
+WAIT_MS = 150
+SIZES = {"small, fast": (32, 128, 128), "medium": (48, 192, 192), "large": (64, 256, 256)}
+BOUNDARY = "boundary"
+
+
+class PreviewBox(QWidget):
+    """Show the cells in a box, as a layer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Signals
+    -------
+    previewed : Previewed
+        The cells in the box were made.
+    """
+
+    previewed = Signal(object)
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._runner = JobRunner()
+        self._kept: Kept | None = None
+        self._recipe: Recipe | None = None
+        self._preview: Preview | None = None
+        self._centre: tuple[float, ...] | None = None
+        self._is_stale = False
+        self._layer: weakref.ref[LabelsLayer] | None = None
+        self._hidden: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self.switch = QCheckBox("Preview in a box")
+        self.switch.setToolTip(
+            "<qt>Show at once what the settings do, in a piece of the stack. Other labels are hidden meanwhile.</qt>"
+        )
+        self.extent = ChoiceBox()
+        for name, sides in SIZES.items():
+            self.extent.addItem(f"{name} ({' × '.join(map(str, sides))})", sides)
+        self.extent.setToolTip("<qt>Voxels of the box along z, y, x. The larger, the longer each change takes.</qt>")
+        self.extent.setSizeAdjustPolicy(ChoiceBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.move_button = QPushButton("Move here")
+        self.move_button.setToolTip("<qt>Put the box in the middle of what the viewer shows now.</qt>")
+        self.status = Note()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(WAIT_MS)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(self.switch)
+        line = QHBoxLayout()
+        line.addWidget(self.extent, 1)
+        line.addWidget(self.move_button)
+        rows.addLayout(line)
+        rows.addWidget(self.status)
+
+        self.switch.toggled.connect(self._on_switched)
+        self.extent.currentIndexChanged.connect(self._on_box)
+        self.move_button.clicked.connect(self._on_moved)
+        self._timer.timeout.connect(self._begin)
+        self._runner.succeeded.connect(self._on_made)
+        self._runner.failed.connect(self._on_failed)
+        self._runner.cancelled.connect(self._on_cancelled)
+        self.destroyed.connect(self._runner.cancel)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self._runner.cancel)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._update()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a preview is being made, or about to be."""
+        return self._runner.is_busy or self._timer.isActive()
+
+    def setKept(self, kept: Kept | None) -> None:
+        """State what the network said; None ends the preview."""
+        self._kept = kept
+        self._preview = self._centre = None
+        self._update()
+        if kept is None:
+            self.switch.setChecked(False)
+        else:
+            self._refresh()
+
+    def setRecipe(self, recipe: Recipe | None) -> None:
+        """State the settings; None where they cannot be used."""
+        self._recipe = recipe
+        self._refresh()
+
+    def stop(self) -> None:
+        """Take the preview out of the viewer."""
+        self.switch.setChecked(False)
+
+    def layer(self) -> LabelsLayer | None:
+        """Return the layer of the preview, or None."""
+        layer = None if self._layer is None else self._layer()
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    # What the user does.
+
+    def _on_switched(self, is_on: bool) -> None:
+        self._update()
+        if is_on:
+            self._refresh()
+            return
+        self._timer.stop()
+        self._is_stale = False
+        self._runner.cancel()
+        self._preview = self._centre = None
+        self.status.clear()
+        if (layer := self.layer()) is not None:
+            self._layer = None
+            self._viewer.layers.remove(layer)
+        for other in self._hidden:
+            other.visible = True
+        self._hidden.clear()
+
+    def _on_moved(self) -> None:
+        self._centre = None
+        self._on_box()
+
+    def _on_box(self) -> None:
+        self._preview = None
+        self._refresh()
+
+    def _on_layer_removed(self, _event: object = None) -> None:
+        if self._layer is not None and self.layer() is None:
+            self._layer = None
+            self.switch.setChecked(False)
+
+    # One job at a time: a newer wish cancels the older job, and is granted when that has ended.
+
+    def _refresh(self) -> None:
+        if self.switch.isChecked() and self._kept is not None and self._recipe is not None:
+            self._timer.start()
+
+    def _begin(self) -> None:
+        kept, recipe = self._kept, self._recipe
+        if kept is None or recipe is None or not self.switch.isChecked():
+            return
+        if self._runner.is_busy:
+            self._is_stale = True
+            self._runner.cancel()
+            return
+        self._is_stale = False
+        if self._preview is None:
+            from napari_scutoid.preview import Box, Preview
+
+            self._centre = self._centre or self._view_centre(kept)
+            grid = kept.probabilities[BOUNDARY].shape
+            self._preview = Preview(kept, Box.around(self._centre, self.extent.currentData(), grid))
+        preview = self._preview
+        self.status.setText("Making the cells in the box…")
+        self._runner.start("Preview", lambda: preview.cells(recipe))
+
+    def _on_made(self, done: Previewed) -> None:
+        if self._again() or self._preview is None or self._preview.box != done.box:
+            return
+        self._show(done)
+        self.status.clear()
+        self.previewed.emit(done)
+
+    def _on_failed(self, error: Exception) -> None:
+        if not self._again():
+            self.status.setText(f"⚠ {notify.tell(error)}")
+
+    def _on_cancelled(self) -> None:
+        self._again()
+
+    def _again(self) -> bool:
+        if not self.switch.isChecked():
+            return True
+        if self._is_stale:
+            self._begin()
+            return True
+        return False
+
+    # Where it is.
+
+    def _view_centre(self, kept: Kept) -> tuple[float, ...]:
+        """Return the working voxel in the middle of the view."""
+        dims, camera = self._viewer.dims, self._viewer.camera
+        world = np.array(dims.point, float)
+        shown = list(dims.displayed)
+        world[shown] = camera.center[-len(shown) :]
+        grid = self._grid(kept)
+        return tuple((world[-3:] - grid["translate"]) / np.array(grid["scale"]))
+
+    def _grid(self, kept: Kept) -> dict[str, Any]:
+        return layers.grid(kept.probabilities[BOUNDARY], within=kept)  # type: ignore[arg-type]
+
+    def _show(self, done: Previewed) -> None:
+        if self._kept is None:
+            return
+        grid = self._grid(self._kept)
+        first = np.multiply(done.box.start, grid["scale"])
+        grid["translate"] = tuple(float(n) for n in np.add(grid["translate"], first))
+        layer = self.layer()
+        if layer is None:
+            active = self._viewer.layers.selection.active
+            for other in self._viewer.layers:
+                if layers.kind_of(other) == "labels" and other.visible:
+                    self._hidden.add(other)
+                    other.visible = False
+            metadata = {layers.METADATA: {"kind": "preview"}}
+            layer = self._viewer.add_labels(done.labels.data, name=NAME, opacity=0.6, metadata=metadata, **grid)
+            layer.editable = False
+            layer.bounding_box.visible = True
+            self._layer = weakref.ref(layer)
+            self._viewer.layers.selection.active = active
+        else:
+            layer.data = done.labels.data
+            layer.translate = grid["translate"]
+
+    def _update(self) -> None:
+        ready = self._kept is not None
+        self.switch.setEnabled(ready)
+        for widget in (self.extent, self.move_button):
+            widget.setEnabled(ready and self.switch.isChecked())
