@@ -173,7 +173,7 @@ class PostprocessSection(QWidget):
                 self._viewer.layers.remove(layer)
             return
 
-        def job() -> Steps[NDArray[Any]:
+        def job() -> Steps[NDArray[Any]]:
             from napari_scutoid.steps.boundaries import finding_boundaries
 
             return (yield from finding_boundaries(labels.data)).view("uint8")
