@@ -18,7 +18,8 @@ HEAD = """# The recipe: every setting of a segmentation
 
 A recipe is a YAML file. `scutoid segment --recipe my.yaml` takes it; settings you leave out are the model's, and
 where the model states none, the defaults below. A name that does not exist or a value out of bounds is refused with a
-message. This page is written by `scripts/make_recipe_page.py`.
+message. Single settings can follow as `--set watershed.boundary_threshold=0.35`, which wins over the recipe. This page
+is written by `scripts/make_recipe_page.py`.
 
 For example, to close more gaps in weak membranes and to drop small specks:
 

@@ -169,13 +169,10 @@ def _usual_name(file: Path) -> str:
 
 def _free_folder(name: str, output: Path | None, *, replace: bool) -> Path:
     """Return the folder for a model that is new here, or may be replaced."""
-    from napari_scutoid.network.checkpoint import list_models, user_models
+    from napari_scutoid.network.checkpoint import list_models, name_problem, user_models
 
-    # A name is a folder of the user's: nothing that leaves it, hides it, or is a device on some system.
-    if not re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,98}\w)?", name, re.ASCII) or name.endswith(".part"):
-        raise ScutoidError(
-            f"The model cannot be named {name!r}", "a name has letters, digits, - and _", "give another with --name"
-        )
+    if (problem := name_problem(name)) is not None:
+        raise ScutoidError(f"The model cannot be named {name!r}", problem, "give another with --name")
     folder = user_models() / name if output is None else output
     own = list_models().get(name, folder)
     if output is None and own != folder:
@@ -200,6 +197,8 @@ def _refuse_taken(folder: Path, *, replace: bool) -> None:
 
 def card(folder: Path, config: "ModelConfig") -> dict[str, str]:
     """Return what a model says about itself, in words, as heading -> text."""
+    from napari_scutoid.network.card import as_words, cell_size
+
     return {
         "name": config.name,
         "folder": str(folder),
@@ -211,24 +210,16 @@ def card(folder: Path, config: "ModelConfig") -> dict[str, str]:
         "intensities": _intensities(config),
         "network": _network(config),
         "trained on": config.training_data or "not stated",
-        "scores": _facts(config.scores) or "none",
-        "tuned settings": _facts(config.recipe) or "none",
+        "scores": as_words(config.scores) or "none",
+        "tuned settings": as_words(config.recipe) or "none",
         "licence": config.licence or "not stated",
         "weights, SHA-256": config.weights_sha256,
     }
 
 
-def cell_size(config: "ModelConfig") -> str:
-    """Return in words how large the cells of a stack should be, or are made."""
-    rescale = config.recipe.get("rescale", {})
-    if rescale.get("mode") == "none":
-        return "unknown; stacks are taken as they are"
-    if rescale.get("mode") == "voxel_size":
-        return "voxels of {:g} x {:g} x {:g} µm (z, y, x); stacks are resampled to it".format(*rescale["voxel_size_um"])
-    return "{:g} voxels ({:g} to {:g})".format(config.cell_diameter, *config.cell_diameter_range)
-
-
 def _main_facts(config: "ModelConfig") -> dict[str, Any]:
+    from napari_scutoid.network.card import cell_size
+
     return {
         "outputs": [output.name for output in config.outputs],
         "cell_diameter": config.cell_diameter,
@@ -265,18 +256,3 @@ def _network(config: "ModelConfig") -> str:
     widths = ", ".join(str(second) for _, second in architecture.plan)
     norm = {"none": "no norm", "batch": "batch norm", "group": "group norm"}[architecture.norm]
     return f"{architecture.name}, {len(architecture.plan)} levels of {widths} channels, {norm}"
-
-
-def _facts(facts: dict[str, Any]) -> str:
-    return ", ".join(_flat(facts))
-
-
-def _flat(facts: dict[str, Any]) -> list[str]:
-    """Return nested settings or scores as `a.b 1`, `a.c 2`."""
-    words = []
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            words += [f"{name}.{word}" for word in _flat(value)]
-        else:
-            words.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
-    return words

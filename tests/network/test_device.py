@@ -7,7 +7,13 @@ import torch
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.network import device as device_module
-from napari_scutoid.network.device import choose_device, choose_precision, free_memory, out_of_memory
+from napari_scutoid.network.device import (
+    choose_device,
+    choose_precision,
+    describe_device,
+    free_memory,
+    out_of_memory,
+)
 
 CPU = torch.device("cpu")
 
@@ -58,6 +64,27 @@ def test_an_unwritable_cache_is_no_error(gains, tmp_path):
     (tmp_path / "file").write_text("")
     gains.append(2.0)
     assert choose_precision("auto", CPU, cache=tmp_path / "file" / "gain.json") == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("gain", "setting", "precision", "words"),
+    [
+        (0.9, "auto", "fp32", "32-bit: bf16 is no faster here."),
+        (2.9, "auto", "bf16", "16-bit: bf16 is 2.9 times as fast here."),
+        (2.9, "fp32", "fp32", "32-bit: as you chose."),
+    ],
+)
+def test_a_device_says_what_it_is_and_why(gains, tmp_path, gain, setting, precision, words):
+    gains.append(gain)
+    facts = describe_device("cpu", setting, cache=tmp_path / "gain.json")
+    assert (facts.device, facts.precision) == ("cpu", precision)
+    assert f"Processor, {torch.get_num_threads()} threads, " in str(facts)
+    assert words in str(facts) and "GB of memory free" in str(facts)
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a graphics card")
+def test_a_machine_without_a_graphics_card_is_told():
+    assert "No graphics card" in describe_device("auto", "fp32").why
 
 
 def test_the_measurement_itself():

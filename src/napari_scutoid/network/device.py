@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import platform
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import psutil
 import torch
-from platformdirs import user_cache_path
 from torch import nn
 
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.network.measured import cache_file, machine, remembered
 
 Precision = Literal["fp32", "bf16"]
 WORTH_IT = 1.1
@@ -59,13 +56,74 @@ def choose_precision(setting: str, device: torch.device, *, cache: Path | None =
         return "bf16"
     if device.type == "mps":  # its bf16 depends on the system's version, and fails rather than falls back
         return "fp32"
-    file = cache or user_cache_path("napari-scutoid", appauthor=False) / "bf16_gain.json"
-    gains = _read(file)
-    key = _machine(device)
-    if key not in gains:
-        gains[key] = bf16_gain(device)
-        _write(file, gains)
-    return "bf16" if gains[key] >= WORTH_IT else "fp32"
+    return "bf16" if _known_gain(device, cache) >= WORTH_IT else "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What will compute, and why.
+
+    Parameters
+    ----------
+    device : str
+        ``cpu``, ``cuda`` or ``mps``.
+    name : str
+        As a person calls it.
+    free_bytes : int
+        Memory of the device that can still be allocated.
+    precision : {"fp32", "bf16"}
+    why : str
+        Why this device and this precision, in words.
+    """
+
+    device: str
+    name: str
+    free_bytes: int
+    precision: Precision
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.free_bytes / 1e9:.1f} GB of memory free. {self.why}"
+
+
+def describe_device(setting: str = "auto", precision: str = "auto", *, cache: Path | None = None) -> DeviceFacts:
+    """Return what a prediction with these settings would compute on.
+
+    Parameters
+    ----------
+    setting : {"auto", "cpu", "cuda", "mps"}
+    precision : {"auto", "fp32", "bf16"}
+    cache : path, optional
+        As for `choose_precision`.
+
+    Raises
+    ------
+    ScutoidError
+        As `choose_device`.
+    """
+    device = choose_device(setting)
+    chosen = choose_precision(precision, device, cache=cache)
+    if device.type == "cuda":
+        name = f"Graphics card {torch.cuda.get_device_name(device)}"
+    else:
+        name = f"Processor, {torch.get_num_threads()} threads" if device.type == "cpu" else "Graphics card of this Mac"
+    digits = "16-bit" if chosen == "bf16" else "32-bit"
+    if precision != "auto":
+        reason = "as you chose"
+    elif device.type == "mps":
+        reason = "bf16 is not reliable on it"
+    elif chosen == "bf16":
+        reason = f"bf16 is {_known_gain(device, cache):.1f} times as fast here"
+    else:
+        reason = "bf16 is no faster here"
+    words = f"{digits}: {reason}."
+    if setting == "auto" and device.type == "cpu":
+        words += " No graphics card that PyTorch can use was found."
+    return DeviceFacts(device.type, name, free_memory(device), chosen, words)
+
+
+def _known_gain(device: torch.device, cache: Path | None) -> float:
+    return remembered(machine(device), lambda: bf16_gain(device), cache or cache_file("bf16_gain.json"))
 
 
 def bf16_gain(device: torch.device) -> float:
@@ -113,34 +171,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "can't allocate memory" in message or "out of memory" in message or "not enough memory" in message
     )
-
-
-def _machine(device: torch.device) -> str:
-    """Name what a measurement holds for: home folders are shared by machines that differ."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    threads = "" if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    return " | ".join((platform.node(), device.type, name, f"torch {torch.__version__}", threads))
-
-
-def _read(file: Path) -> dict[str, float]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict):
-        return {}
-    return {key: float(value) for key, value in content.items() if isinstance(value, int | float)}
-
-
-def _write(file: Path, gains: dict[str, float]) -> None:
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(gains, indent=2), encoding="utf-8")
-        os.replace(part, file)
-    except OSError:  # a read-only home: measured again next time
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _left_in_cgroup(membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
