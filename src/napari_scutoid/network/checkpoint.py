@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -223,6 +224,14 @@ def list_models() -> dict[str, Path]:
                 if not file.parent.name.endswith(".part"):
                     models.setdefault(file.parent.name, file.parent)
     return models
+
+
+def name_problem(name: str) -> str | None:
+    """Return why a model of the user's cannot have a name, or None."""
+    # A name is a folder of the user's: nothing that leaves it, hides it, or is a device on some system.
+    if not re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,98}\w)?", name, re.ASCII) or name.endswith(".part"):
+        return "a name has letters, digits, - and _"
+    return None
 
 
 def user_models() -> Path:
