@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.estimate import Estimate, Forecast
 from napari_scutoid.io.format import DatasetInfo, FileInfo
+from napari_scutoid.network.card import ModelCard
+from napari_scutoid.network.config import ModelConfig
 from napari_scutoid.progress import Progress
+from napari_scutoid.steps.cell_size import CellSize
 from napari_scutoid.ui.core import Core
 from napari_scutoid.volume import Labels, Origin, Source, Volume, VoxelSize
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Predict, Recipe
 
 SIZE = VoxelSize(0.5, 0.25, 0.25)
 SHAPE = (6, 16, 20)
@@ -36,11 +44,23 @@ class FakeResult:
     labels: Labels
     probabilities: dict[str, Volume]
     provenance: dict[str, Any]
+    kept: Any = None
     facts: tuple[str, ...] = ("Estimated cell diameter: 16.0 voxels.",)
 
     @property
     def warnings(self) -> list[str]:
         return list(self.provenance["warnings"])
+
+
+@dataclass(frozen=True)
+class FakeDevice:
+    """A processor that is not there."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+
+    def __str__(self) -> str:
+        return "Processor, 7 threads. 32-bit: bf16 is no faster here."
 
 
 @dataclass
@@ -56,7 +76,15 @@ class FakeProgram:
     running: threading.Event = field(default_factory=threading.Event)
 
     def core(self) -> Core:
-        return Core(self.inspect, self.open_volume, self.run, self.save_result)
+        return Core(
+            self.inspect,
+            self.open_volume,
+            self.run,
+            self.save_result,
+            models=self.models,
+            describe_device=self.describe_device,
+            forecast=self.forecast,
+        )
 
     def _note(self, name: str, value: Any) -> None:
         self.calls.append((name, value))
@@ -85,8 +113,28 @@ class FakeProgram:
         data = np.arange(np.prod(SHAPE), dtype=np.uint16).reshape(SHAPE)
         return Volume(data, choice["voxel_size_um"] or self.voxel_size, source=Source(str(path), dataset))
 
-    def run(self, volume: Volume, recipe: Any) -> Generator[Progress, None, FakeResult]:
-        self._note("run", (volume, recipe))
+    def models(self, more: Sequence[str]) -> list[ModelCard]:
+        self._note("models", list(more))
+        usable = ModelConfig(name="builtin", description="Walls of fake cells.", recipe={"watershed": {"closing": 0.9}})
+        return [
+            ModelCard("builtin", usable, None),
+            *(ModelCard(one, None, f"{one} is damaged.") for one in more if one != "builtin"),
+        ]
+
+    def describe_device(self, settings: Predict) -> Any:
+        self._note("device", settings)
+        if settings.device == "cuda":
+            raise ScutoidError("Device cuda cannot be used", "there is none", "choose auto")
+        return FakeDevice()
+
+    def forecast(self, volume: Volume, recipe: Recipe, config: Any, cell_size: Any) -> Steps[Forecast]:
+        self._note("forecast", (volume, recipe, cell_size))
+        yield Progress("Timing the network")
+        estimate = Estimate(90.0, 150.0, 2 * 10**9, (3, 8, 10), ("The cells are small.",))
+        return Forecast(estimate, FakeDevice(), CellSize(16.0, 1.0, 0.1), 10**9)  # type: ignore[arg-type]
+
+    def run(self, volume: Volume, recipe: Any, model: str) -> Generator[Progress, None, FakeResult]:
+        self._note("run", (volume, recipe, model))
         try:
             for tile in range(3):
                 yield Progress("Predicting", tile, 3)
@@ -109,7 +157,12 @@ class FakeProgram:
             source=volume.source,
         )
         labels = Labels(data, size, volume.origin_um, volume.source)
-        return FakeResult(labels, {"foreground": coarse, "boundary": coarse}, {"warnings": ["The voxel size is odd."]})
+        told = {
+            "warnings": ["The voxel size is odd."],
+            "cells": {"n": 2},
+            "prediction": {"device": "cpu", "precision": "fp32", "pass_voxels": 4096, "tile": [16, 16, 16]},
+        }
+        return FakeResult(labels, {"foreground": coarse, "boundary": coarse}, told)
 
     def save_result(self, path: Path, labels: Labels, probabilities: dict[str, Volume], provenance: Any) -> None:
         self._note("save", (path, labels, probabilities, provenance))

@@ -9,9 +9,12 @@ import weakref
 import numpy as np
 import pytest
 
-from napari_scutoid.io.open import open_labels
+from napari_scutoid.io.open import open_labels, open_volume
 from napari_scutoid.io.save import save_stack
+from napari_scutoid.progress import drain
 from napari_scutoid.synth.tissue import synthesise
+from napari_scutoid.ui import layers
+from napari_scutoid.volume import Source, Volume, VoxelSize
 
 
 @pytest.fixture
@@ -19,22 +22,29 @@ def window(make_napari_viewer, program):
     """A shown viewer with the widget docked, its program replaced by fakes."""
     viewer = make_napari_viewer(show=True)
     _dock, widget = viewer.window.add_plugin_dock_widget("napari-scutoid", "Segment")
-    widget._core = program.core()
+    use(widget, program)
     return viewer, widget
+
+
+def use(widget, program):
+    """Put fakes in the place of the program."""
+    for part in (widget, widget.model, widget.device, widget.estimate, widget.result):
+        part._core = program.core()
 
 
 def job_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("scutoid")]
 
 
-def open_file(qtbot, widget, path="/stacks/gland.h5"):
-    widget.choose_file(path)
-    qtbot.waitUntil(lambda: not widget.is_busy)
+def add_stack(viewer):
+    data = np.arange(6 * 16 * 20, dtype=np.uint16).reshape(6, 16, 20)
+    volume = Volume(data, VoxelSize(0.5, 0.25, 0.25), source=Source("/stacks/gland.h5", "raw"))
+    return layers.add_image(viewer, layers.Shown(volume, (0.0, 1900.0)), "gland")
 
 
 def test_the_manifest_brings_the_widget_and_the_canvas_shows_the_cells(window, qtbot):
     viewer, widget = window
-    open_file(qtbot, widget)
+    add_stack(viewer)
     widget.segment_button.click()
     qtbot.waitUntil(lambda: not widget.is_busy)
     viewer.canvas.overlays.scale_bar.visible = False
@@ -51,7 +61,7 @@ def test_the_manifest_brings_the_widget_and_the_canvas_shows_the_cells(window, q
 def test_closing_the_window_during_a_job_ends_the_job(window, qtbot, program):
     viewer, widget = window
     program.hold = True
-    open_file(qtbot, widget)
+    add_stack(viewer)
     widget.segment_button.click()
     qtbot.waitUntil(program.running.is_set)
     viewer.close()
@@ -62,7 +72,7 @@ def test_closing_the_window_during_a_job_ends_the_job(window, qtbot, program):
 def test_closing_the_dock_during_a_job_ends_the_job_and_leaves_the_viewer(window, qtbot, program):
     viewer, widget = window
     program.hold = True
-    open_file(qtbot, widget)
+    add_stack(viewer)
     widget.segment_button.click()
     qtbot.waitUntil(program.running.is_set)
     viewer.window.remove_dock_widget(widget)
@@ -77,8 +87,8 @@ def test_a_closed_dock_is_forgotten(make_napari_viewer, qtbot, program):
 
     def use_and_close():
         _dock, widget = viewer.window.add_plugin_dock_widget("napari-scutoid", "Segment")
-        widget._core = program.core()
-        open_file(qtbot, widget)
+        use(widget, program)
+        add_stack(viewer)
         widget.segment_button.click()
         qtbot.waitUntil(lambda: not widget.is_busy)
         viewer.window.remove_dock_widget(widget)
@@ -98,13 +108,13 @@ def test_the_real_program_segments_a_real_file(make_napari_viewer, qtbot, tmp_pa
     save_stack(stack, tissue.image, tissue.labels)
     viewer = make_napari_viewer(show=True)
     _dock, widget = viewer.window.add_plugin_dock_widget("napari-scutoid", "Segment")
-    open_file(qtbot, widget, stack)
+    layers.add_image(viewer, drain(layers.load(open_volume(stack))), "tissue")
 
     widget.segment_button.click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and widget.is_busy)
-    widget.cancel_button.click()
+    widget.panel.cancel_button.click()
     qtbot.waitUntil(lambda: not widget.is_busy)
-    assert widget.status.text() == "Cancelled."
+    assert widget.panel.status.text() == "Cancelled."
+    assert len(viewer.layers) == 1
 
     widget.segment_button.click()
     qtbot.waitUntil(lambda: not widget.is_busy)
@@ -114,12 +124,12 @@ def test_the_real_program_segments_a_real_file(make_napari_viewer, qtbot, tmp_pa
         assert layer.data.shape == tissue.image.shape
         assert tuple(layer.scale) == pytest.approx(tissue.image.voxel_size_um)
         assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
-    assert f"Found {np.count_nonzero(np.unique(cells.data))} cell" in widget.status.text()
+    assert f"Found {np.count_nonzero(np.unique(cells.data))} cell" in widget.panel.status.text()
     viewer.canvas.overlays.scale_bar.visible = False
     picture = viewer.screenshot(canvas_only=True, flash=False)
     assert np.mean(np.ptp(picture[..., :3].astype(int), axis=-1) > 20) > 0.05
 
-    widget.save_labels(output)
+    widget.result.save_labels(output)
     qtbot.waitUntil(lambda: not widget.is_busy)
     np.testing.assert_array_equal(open_labels(output, "label").data, cells.data)
 
@@ -139,8 +149,10 @@ def test_an_error_shows_one_notification_in_the_window(window, qtbot, program):
     from napari_scutoid.errors import ScutoidError
 
     viewer, widget = window
-    program.fail_with = ScutoidError("“gland.h5” could not be opened", "it is empty", "copy it again")
-    open_file(qtbot, widget)
+    program.fail_with = ScutoidError("“gland” could not be segmented", "it is empty", "copy it again")
+    add_stack(viewer)
+    widget.segment_button.click()
+    qtbot.waitUntil(lambda: not widget.is_busy)
     shown = viewer.window._qt_window.findChildren(NapariQtNotification)
-    assert [dialog.message.text() for dialog in shown] == [widget.status.text().removeprefix("⚠ ")]
-    assert "it is empty" in widget.status.text()
+    assert [dialog.message.text() for dialog in shown] == [widget.panel.status.text().removeprefix("⚠ ")]
+    assert "it is empty" in widget.panel.status.text()

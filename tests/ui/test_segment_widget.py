@@ -1,6 +1,11 @@
+"""The segment dock against a program of fakes and a viewer without a window."""
+
 from __future__ import annotations
 
+import shlex
+import threading
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -8,11 +13,14 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.io.format import DatasetInfo, FileInfo
+from napari_scutoid.recipe import Recipe
+from napari_scutoid.ui import layers
 from napari_scutoid.ui.segment import SegmentWidget
-from napari_scutoid.volume import VoxelSize
+from napari_scutoid.volume import Source, Volume, VoxelSize
 
 FILE = Path("/stacks/gland 1.h5")
+SIZE = VoxelSize(0.5, 0.25, 0.25)
+SHAPE = (6, 16, 20)
 
 
 @pytest.fixture
@@ -27,9 +35,11 @@ def widget(qtbot, viewer, program):
     return made
 
 
-def open_file(qtbot, widget, path=FILE):
-    widget.choose_file(path)
-    wait_until_idle(qtbot, widget)
+def add_stack(viewer, size=SIZE, part=(None, None), history=()):
+    """Show a stack as Open stack does."""
+    data = np.arange(np.prod(SHAPE), dtype=np.uint16).reshape(SHAPE)
+    volume = Volume(data, size, source=Source(str(FILE), "raw"), history=history)
+    return layers.add_image(viewer, layers.Shown(volume, (0.0, 900.0), part), "gland 1")
 
 
 def wait_until_idle(qtbot, widget):
@@ -37,31 +47,48 @@ def wait_until_idle(qtbot, widget):
 
 
 def segment(qtbot, widget):
-    # The file is read in one job, and segmented in a second one that follows at once.
     widget.segment_button.click()
     wait_until_idle(qtbot, widget)
 
 
-def test_an_empty_widget_says_what_to_do_first(widget):
+def status(widget):
+    return widget.panel.status.text()
+
+
+def look(qtbot, widget):
+    """Let the widget find out what it shows once it is seen."""
+    for field in (widget.model, widget.device):
+        field.refresh()
+        qtbot.waitUntil(lambda field=field: not field._inquiry.is_busy)
+
+
+def test_an_empty_viewer_leads_to_opening_a_stack(widget, told):
     assert not widget.segment_button.isEnabled()
-    assert "Choose a file first" in widget.reason.text()
-    assert not widget.save_button.isEnabled()
-    assert not widget.cancel_button.isEnabled()
+    assert widget.layer_note.text() == "⚠ Open an image first."
+    assert not widget.layer_note.isHidden()
+    assert widget.open_button.isEnabled()
+    assert not widget.result.save_button.isEnabled()
+    widget.start()
+    assert "Open an image first" in told[0]
 
 
-def test_a_file_is_listed_with_the_image_preselected(qtbot, widget, program):
-    open_file(qtbot, widget)
-    entries = [widget.picker.entries.itemText(i) for i in range(widget.picker.entries.count())]
-    assert entries[0].split("   ") == ["label", "labels", "6 × 16 × 20", "uint16"]
-    assert widget.picker.entries.currentText().startswith("raw")
-    assert widget.voxel_size.value() == program.voxel_size
-    assert widget.voxel_size.origin() == "From the file."
-    assert widget.segment_button.isEnabled()
-    assert widget.reason.text() == ""
+def test_the_button_opens_the_dock_that_reads_files(qtbot, program, mock_viewer):
+    widget = SegmentWidget(mock_viewer, program.core())
+    qtbot.addWidget(widget)
+    widget.open_button.click()
+    mock_viewer.window.add_plugin_dock_widget.assert_called_once_with("napari-scutoid", "Open stack")
 
 
-def test_segmenting_shows_image_maps_and_cells_over_each_other(qtbot, widget, viewer, program):
-    open_file(qtbot, widget)
+@pytest.fixture
+def mock_viewer(viewer):
+    mock = MagicMock()
+    mock.layers = viewer.layers
+    return mock
+
+
+def test_segmenting_shows_maps_and_cells_over_the_stack(qtbot, widget, viewer, program):
+    image = add_stack(viewer)
+    assert widget.voxel_size.value() == SIZE
     segment(qtbot, widget)
     assert [layer.name for layer in viewer.layers] == [
         "gland 1",
@@ -69,60 +96,92 @@ def test_segmenting_shows_image_maps_and_cells_over_each_other(qtbot, widget, vi
         "gland 1 boundary",
         "gland 1 cells",
     ]
-    image, foreground, _, cells = viewer.layers
+    _, foreground, _, cells = viewer.layers
     assert image.visible and cells.visible and not foreground.visible
     for layer in (image, cells):
         assert tuple(layer.scale) == program.voxel_size
         assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
     np.testing.assert_allclose(foreground.extent.world, image.extent.world, atol=0.5)
     assert viewer.dims.current_step[0] in (2, 3)
-    assert "Found 2 cells" in widget.status.text()
-    assert "The voxel size is odd." in widget.status.text()
-    assert widget.save_button.isEnabled()
-    # The file's own voxel size is not handed over as if it had been typed.
-    assert program.called("open") == [(FILE, "raw", {"channel": None, "time": None, "voxel_size_um": None})]
+    assert "Found 2 cells" in status(widget) and "The voxel size is odd." in status(widget)
+    [(volume, recipe, model)] = program.called("run")
+    assert volume.data is image.data and volume.source == Source(str(FILE), "raw")
+    assert (recipe.predict.device, model) == ("auto", "builtin")
+    assert widget.result.save_button.isEnabled()
+    widget.result.outlines.setChecked(True)
+    assert cells.contour == 1
 
 
-def test_a_given_diameter_reaches_the_program_and_the_estimate_the_user(qtbot, widget, program):
-    open_file(qtbot, widget)
+def test_nothing_of_the_program_runs_in_the_gui_thread(qtbot, widget, viewer, program):
+    add_stack(viewer)
+    look(qtbot, widget)
     segment(qtbot, widget)
-    assert "Estimated cell diameter: 16.0 voxels." in widget.status.text()
-    widget.cell_diameter.setValue(20.0)
-    segment(qtbot, widget)
-    first, second = (recipe for _, recipe in program.called("run"))
-    assert (first.rescale.cell_diameter, second.rescale.cell_diameter) == (None, 20.0)
-
-
-def test_nothing_of_the_program_runs_in_the_gui_thread(qtbot, widget, program):
-    import threading
-
-    open_file(qtbot, widget)
-    segment(qtbot, widget)
-    widget.save_labels("out.h5")
+    widget.result.save_labels("out.h5")
     wait_until_idle(qtbot, widget)
-    assert {name for name, _ in program.calls} == {"inspect", "open", "run", "save"}
+    assert {name for name, _ in program.calls} >= {"models", "device", "run", "save"}
     assert threading.get_ident() not in program.threads
 
 
+RECIPES = [
+    {},
+    {"rescale": {"cell_diameter": 20.0}, "predict": {"device": "cpu", "precision": "bf16"}},
+    {"rescale": {"mode": "factors", "factors": (1, 0.5, 0.5)}, "normalise": {"method": "minmax"}},
+    {"predict": {"tile": (32, 32, 32), "gate": "off"}, "watershed": {"seed_sigma": 0.2}, "cleanup": {"min_size": 1.0}},
+]
+
+
+@pytest.mark.parametrize("settings", RECIPES)
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_settings_are_given_back_as_they_were_given(widget, settings, unfolded):
+    if unfolded:
+        widget.more.unfold()
+    recipe = Recipe.model_validate(settings)
+    widget.setValue(Recipe.model_validate(RECIPES[1]))
+    widget.setValue(recipe)
+    device = {} if "device" in settings.get("predict", {}) else {"device": "cpu", "precision": "bf16"}
+    expected = settings | {"predict": {**settings.get("predict", {}), **device}}
+    assert widget.value() == Recipe.model_validate(expected)
+
+
+def test_recipes_go_to_a_file_and_come_back(widget, tmp_path, told):
+    recipe = Recipe.model_validate({"rescale": {"cell_diameter": 20.0}, "predict": {"device": "cpu"}})
+    widget.setValue(recipe)
+    widget.save_recipe(tmp_path / "r.yaml")
+    widget.setValue(Recipe())
+    assert widget.value() != recipe
+    widget.load_recipe(tmp_path / "r.yaml")
+    assert widget.value() == recipe
+    (tmp_path / "r.yaml").write_text("rescale: {cell_diameter: -1}")
+    widget.load_recipe(tmp_path / "r.yaml")
+    assert "rescale.cell_diameter" in told[0]
+    widget.save_recipe(tmp_path / "nowhere" / "r.yaml")
+    assert "was not saved" in told[1]
+
+
+def test_a_given_diameter_reaches_the_program(qtbot, widget, viewer, program):
+    add_stack(viewer)
+    segment(qtbot, widget)
+    widget.cell_diameter.setValue(20.0)
+    segment(qtbot, widget)
+    assert [recipe.rescale.cell_diameter for _, recipe, _ in program.called("run")] == [None, 20.0]
+
+
 def test_an_edited_voxel_size_reaches_the_program_and_the_layers(qtbot, widget, viewer, program):
-    program.voxel_size = None
-    open_file(qtbot, widget)
+    layer = add_stack(viewer, None)
     assert widget.voxel_size.origin().startswith("Unknown: distances are in voxels")
     boxes = widget.voxel_size._edges
     boxes[0].setValue(0.3)
     assert not widget.segment_button.isEnabled()
-    assert "along y, x" in widget.reason.text()
+    assert "along y, x" in widget.panel.reason.text()
     boxes[1].setValue(0.1)
     boxes[2].setValue(0.16235)
-    assert widget.voxel_size.origin() == "Entered by you."
     segment(qtbot, widget)
-    assert program.called("open")[0][2]["voxel_size_um"] == VoxelSize(0.3, 0.1, 0.16235)
-    assert tuple(viewer.layers[0].scale) == (0.3, 0.1, 0.16235)
+    assert program.called("run")[0][0].voxel_size_um == VoxelSize(0.3, 0.1, 0.16235)
+    assert tuple(layer.scale) == tuple(viewer.layers[-1].scale) == (0.3, 0.1, 0.16235)
 
 
 def test_an_unknown_voxel_size_stays_unknown(qtbot, widget, viewer, program):
-    program.voxel_size = None
-    open_file(qtbot, widget)
+    add_stack(viewer, None)
     segment(qtbot, widget)
     assert program.called("run")[0][0].voxel_size_um is None
     assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"pixel"}
@@ -130,161 +189,169 @@ def test_an_unknown_voxel_size_stays_unknown(qtbot, widget, viewer, program):
     np.testing.assert_allclose(viewer.layers[1].translate, (0.5, 0.5, 0.5))
 
 
-def test_a_known_voxel_size_can_be_declared_unknown(qtbot, widget, program):
-    open_file(qtbot, widget)
-    for box in widget.voxel_size._edges:
-        box.setValue(0)
+def test_the_voxel_size_follows_the_layer_and_what_was_entered_stays(widget, viewer):
+    layer = add_stack(viewer)
+    widget.voxel_size._edges[0].setValue(0.7)
+    layer.data = np.array(layer.data)
+    assert widget.voxel_size.value() == VoxelSize(0.7, 0.25, 0.25)
+    layer.scale = (2, 1, 1)
+    assert widget.voxel_size.value() == (2, 1, 1)
+
+
+def test_the_camera_follows_a_layer_that_gets_another_voxel_size(qtbot, widget, viewer):
+    layer = viewer.add_image(np.ones(SHAPE), name="embryo")
+    for box, number in zip(widget.voxel_size._edges, (0.02, 0.01, 0.01), strict=True):
+        box.setValue(number)
     segment(qtbot, widget)
-    assert program.called("run")[0][0].voxel_size_um is None
+    assert tuple(layer.scale) == (0.02, 0.01, 0.01)
+    assert viewer.scene.camera.center[1:] == pytest.approx((0.075, 0.095))
+    assert tuple(viewer.layers["embryo cells"].scale) == (0.02, 0.01, 0.01)
 
 
-def test_a_file_opened_again_is_read_again(qtbot, widget, program):
-    open_file(qtbot, widget)
-    program.voxel_size = VoxelSize(3.0, 2.0, 2.0)
-    open_file(qtbot, widget)
-    assert widget.voxel_size.value() == (3.0, 2.0, 2.0)
-
-
-def test_a_long_path_does_not_widen_the_dock(qtbot, widget, program):
-    width = widget.minimumSizeHint().width()
-    folder = "/data/" + "/".join(["a_rather_long_folder_name"] * 8)
-    program.fail_with = ScutoidError(f"{folder} could not be opened", "it is empty", "copy it again")
-    open_file(qtbot, widget, f"{folder}/x.h5")
-    assert folder in widget.status.text()
-    assert widget.minimumSizeHint().width() == width
-
-
-def test_what_is_no_stack_cannot_be_run_and_says_why(qtbot, widget):
-    open_file(qtbot, widget)
-    widget.picker.entries.setCurrentIndex(2)
+@pytest.mark.parametrize(
+    ("shape", "rgb", "words"),
+    [((16, 20), False, "three axes"), ((6, 16, 20, 3), True, "colour picture"), ((2, 6, 16, 20), False, "three axes")],
+)
+def test_what_is_no_stack_is_refused_beside_the_field(widget, viewer, shape, rgb, words):
+    viewer.add_image(np.zeros(shape), rgb=rgb)
     assert not widget.segment_button.isEnabled()
-    assert "“flat” is no stack (16 × 20)" in widget.reason.text()
-    widget.picker.entries.setCurrentIndex(0)
-    assert widget.segment_button.isEnabled()
-    assert widget.picker.detail.text() == "Looks like labels, not like an image of membranes: few whole numbers."
-
-
-def test_a_file_with_channels_asks_which(qtbot, widget, program):
-    open_file(qtbot, widget)
-    assert widget.picker.channel.isHidden()
-    widget.picker.entries.setCurrentIndex(3)
-    assert not widget.picker.channel.isHidden() and widget.picker.time.isHidden()
-    assert widget.picker.channel.maximum() == 1
-    widget.picker.channel.setValue(1)
-    segment(qtbot, widget)
-    assert program.called("open")[0][2]["channel"] == 1
-    widget.picker.channel.setValue(0)
-    segment(qtbot, widget)
-    shown = [layer.name for layer in widget._viewer.layers]
-    assert [name for name in shown if name[-1].isdigit()] == ["gland 1 channel 1", "gland 1 channel 0"]
-
-
-def test_an_image_in_the_viewer_can_be_segmented_without_a_file(qtbot, widget, viewer, program):
-    layer = viewer.add_image(np.random.default_rng(0).random((6, 16, 20)), name="embryo", scale=(2, 0.5, 0.5))
-    assert widget.picker.entries.currentText().startswith("in the viewer: embryo")
-    assert "states no unit" in widget.voxel_size.origin()
-    segment(qtbot, widget)
-    assert not program.called("open")
-    volume = program.called("run")[0][0]
-    assert volume.data is layer.data
-    assert volume.voxel_size_um == (2, 0.5, 0.5)
-    assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
-    assert viewer.layers[-1].name == "embryo cells"
-    np.testing.assert_allclose(viewer.layers[-1].extent.world, layer.extent.world)
-
-
-def test_layers_come_and_go_from_the_list(widget, viewer):
-    viewer.add_image(np.zeros((4, 5, 6)), name="one")
-    viewer.add_image(np.zeros((4, 5, 6)), name="two")
-    viewer.layers["two"].name = "three"
-    texts = [widget.picker.entries.itemText(i) for i in range(widget.picker.entries.count())]
-    assert [text.split("   ")[0] for text in texts] == ["in the viewer: one", "in the viewer: three"]
+    assert words in widget.layer_note.text()
     viewer.layers.clear()
-    assert widget.picker.value() is None
+    add_stack(viewer)
+    assert widget.segment_button.isEnabled()
+    assert widget.layer_note.isHidden()
+
+
+def test_a_stack_that_is_renamed_or_deleted_meanwhile_does_no_harm(qtbot, widget, viewer, program):
+    layer = add_stack(viewer)
+    program.hold = True
+    widget.segment_button.click()
+    qtbot.waitUntil(program.running.is_set)
+    layer.name = "embryo"
+    viewer.layers.remove(layer)
+    program.hold = False
+    wait_until_idle(qtbot, widget)
+    assert [layer.name for layer in viewer.layers] == ["gland 1 foreground", "gland 1 boundary", "gland 1 cells"]
     assert not widget.segment_button.isEnabled()
 
 
 def test_cancel_stops_within_a_report_and_leaves_the_widget_usable(qtbot, widget, viewer, program):
     program.hold = True
-    open_file(qtbot, widget)
+    add_stack(viewer)
     widget.segment_button.click()
     qtbot.waitUntil(program.running.is_set)
-    assert not widget.segment_button.isEnabled()
-    assert widget.cancel_button.isEnabled()
-    qtbot.waitUntil(lambda: "Predicting: " in widget.status.text())
-    assert (widget.bar.minimum(), widget.bar.maximum()) == (0, 3)
-    widget.cancel_button.click()
-    assert widget.status.text() == "Stopping…"
-    assert not widget.cancel_button.isEnabled()
+    assert not widget.segment_button.isEnabled() and not widget.inputs.isEnabled()
+    qtbot.waitUntil(lambda: "Predicting: " in status(widget))
+    widget.panel.cancel_button.click()
     wait_until_idle(qtbot, widget)
     assert program.closed.is_set()
-    assert widget.status.text() == "Cancelled."
-    assert [layer.name for layer in viewer.layers] == ["gland 1"]
+    assert status(widget) == "Cancelled."
+    assert len(viewer.layers) == 1
+    assert widget.inputs.isEnabled()
     program.hold = False
     segment(qtbot, widget)
-    assert "Found 2 cells" in widget.status.text()
-
-
-def test_a_second_job_is_refused_with_the_reason(qtbot, widget, program, told):
-    program.hold = True
-    open_file(qtbot, widget)
-    widget.segment_button.click()
-    qtbot.waitUntil(program.running.is_set)
-    widget.choose_file("/stacks/other.h5")
-    assert told == [
-        "Opening the file was not started: segmenting is still running. What to try: wait for it, or press Cancel."
-    ]
-    widget.cancel()
-    wait_until_idle(qtbot, widget)
-
-
-def test_an_expected_problem_is_one_notification_and_stays_readable(qtbot, widget, program, told):
-    program.fail_with = ScutoidError("“x.h5” could not be opened", "it is empty", "copy it again")
-    open_file(qtbot, widget)
-    text = "“x.h5” could not be opened: it is empty. What to try: copy it again."
-    assert told == [text]
-    assert widget.status.text() == f"⚠ {text}"
-    program.fail_with = None
-    open_file(qtbot, widget)
-    assert widget.segment_button.isEnabled()
+    assert "Found 2 cells" in status(widget)
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
+        (ScutoidError("It was not segmented", "it is empty", "take another"), "It was not segmented: it is empty"),
         (MemoryError("Unable to allocate 9 GiB"), "too little memory"),
-        (PermissionError(13, "Permission denied", "x.h5"), "could not be read or written"),
         (RuntimeError("a bug in torch"), "made a mistake (RuntimeError: a bug in torch)"),
     ],
 )
-def test_any_error_is_told_once_and_the_widget_stays_usable(qtbot, widget, program, told, error, words):
-    open_file(qtbot, widget)
+def test_any_error_is_told_once_and_the_widget_stays_usable(qtbot, widget, viewer, program, told, error, words):
+    add_stack(viewer)
     program.fail_with = error
     segment(qtbot, widget)
     assert len(told) == 1
-    assert words in widget.status.text()
-    assert "What to try" in widget.status.text()
+    assert words in status(widget) and "What to try" in status(widget)
     program.fail_with = None
     segment(qtbot, widget)
-    assert "Found 2 cells" in widget.status.text()
+    assert "Found 2 cells" in status(widget)
 
 
-def test_a_second_result_hides_the_first_and_keeps_it(qtbot, widget, viewer):
-    open_file(qtbot, widget)
+def test_another_result_hides_the_first_and_keeps_it(qtbot, widget, viewer):
+    add_stack(viewer)
     segment(qtbot, widget)
-    segment(qtbot, widget)
+    assert widget.result.later.isHidden()
+    widget.result.postprocess.applied.emit(widget.result._result)
     cells = [layer for layer in viewer.layers if "cells" in layer.name]
     assert [layer.visible for layer in cells] == [False, True]
-    assert sum(layer.name == "gland 1" for layer in viewer.layers) == 1
+    assert viewer.layers.selection.active is cells[1]
+    viewer.layers.remove(cells[1])
+    assert not widget.result.save_button.isEnabled()
 
 
-def test_a_stack_that_may_lie_on_its_side_is_told(qtbot, viewer, program, monkeypatch):
-    thin = DatasetInfo("raw", (1, 128, 128, 58), "CZYX", "uint8", None, "image", "by its name", False)
-    monkeypatch.setattr(program, "inspect", lambda path: FileInfo(str(path), "HDF5", (thin,)))
-    widget = SegmentWidget(viewer, program.core())
-    qtbot.addWidget(widget)
-    open_file(qtbot, widget)
-    assert widget.picker.detail.text().endswith("If its last axis is z, turn it first: scutoid convert --axes CXYZ.")
+def test_model_and_device_say_what_they_are(qtbot, widget, viewer):
+    add_stack(viewer)
+    look(qtbot, widget)
+    assert "Walls of fake cells." in widget.model.card.text()
+    assert "16 voxels (10 to 28)" in widget.model.card.text()
+    assert "7 threads" in widget.device.about.text()
+    widget.device.setValue(Recipe.model_validate({"predict": {"device": "cuda"}}).predict)
+    widget.device.refresh()
+    qtbot.waitUntil(lambda: not widget.segment_button.isEnabled())
+    assert "there is none" in widget.device.about.text()
+    assert "there is none" in widget.panel.reason.text()
+
+
+def test_a_model_that_cannot_be_used_is_explained_beside_it(qtbot, widget, viewer, monkeypatch):
+    add_stack(viewer)
+    look(qtbot, widget)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "/models/mine")
+    widget.model.box.setCurrentIndex(1)
+    widget.model.box.activated.emit(1)
+    assert widget.model.value() == "/models/mine"
+    qtbot.waitUntil(lambda: not widget.segment_button.isEnabled())
+    assert "⚠ /models/mine is damaged." in widget.model.card.text()
+    widget.model.setValue("builtin")
+    assert widget.segment_button.isEnabled()
+
+
+def test_time_and_memory_are_estimated_before_running(qtbot, widget, viewer, program):
+    add_stack(viewer)
+    assert widget.estimate.text() == ""
+    look(qtbot, widget)
+    qtbot.waitUntil(lambda: widget.estimate.value() is not None)
+    text = widget.estimate.text()
+    assert "About 2 min (at most 2 min, if tissue fills the stack) and 2.0 GB of memory" in text
+    assert "Only 1.0 GB of memory are free" in text and "The cells are small." in text
+    widget.cell_diameter.setValue(20.0)
+    assert widget.estimate.value() is None
+    qtbot.waitUntil(lambda: widget.estimate.value() is not None)
+    (_, first, unknown), (_, second, known) = program.called("forecast")
+    assert (first.rescale.cell_diameter, second.rescale.cell_diameter) == (None, 20.0)
+    assert unknown is None and known.diameter == 16.0
+    segment(qtbot, widget)
+    assert widget.estimate.value() is not None
+
+
+def test_the_copied_command_says_what_was_really_used(qtbot, widget, viewer):
+    add_stack(viewer, part=(1, None), history=("axes CZXY given by hand", "channel 1 of 2"))
+    widget.cell_diameter.setValue(20.0)
+    before = shlex.split(widget.command())
+    assert before[:5] == ["scutoid", "segment", str(FILE), "--dataset", "raw"]
+    assert before[5:13] == ["--voxel-size", "0.5", "0.25", "0.25", "--channel", "1", "--axes", "CZXY"]
+    assert "predict.device=auto" in before
+    segment(qtbot, widget)
+    after = shlex.split(widget.command())
+    for word in ("predict.device=cpu", "predict.precision=fp32", "predict.pass_voxels=4096"):
+        assert word in after
+    assert "rescale.cell_diameter=20.0" in after
+    widget.bar.copy()
+    assert status(widget).startswith("Copied: scutoid segment")
+
+
+def test_a_layer_that_no_command_can_name_is_told(widget, viewer):
+    viewer.add_image(np.zeros(SHAPE), name="embryo")
+    widget.bar.copy()
+    assert "STACK.h5" in widget.command()
+    assert "The layer is in no file" in status(widget)
+    widget.layer.setValue(add_stack(viewer, history=("cropped to 0:6, 0:8, 0:8",)))
+    widget.bar.copy()
+    assert "is not what is in the file (cropped to 0:6, 0:8, 0:8)" in status(widget)
 
 
 @pytest.mark.parametrize(
@@ -297,8 +364,8 @@ def test_a_stack_that_may_lie_on_its_side_is_told(qtbot, viewer, program, monkey
         ("gland 2.1", "", "gland 2.1.h5"),
     ],
 )
-def test_the_dialog_offers_every_format(qtbot, widget, program, monkeypatch, tmp_path, typed, chosen, written):
-    open_file(qtbot, widget)
+def test_the_dialog_offers_every_format(qtbot, widget, viewer, program, monkeypatch, tmp_path, typed, chosen, written):
+    add_stack(viewer)
     segment(qtbot, widget)
     offered = []
 
@@ -307,119 +374,56 @@ def test_the_dialog_offers_every_format(qtbot, widget, program, monkeypatch, tmp
         return str(tmp_path / typed), chosen
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
-    widget.save_button.click()
+    widget.result.save_button.click()
     wait_until_idle(qtbot, widget)
     assert chosen in [*offered, ""]
     assert len(offered) == 4
     assert program.called("save")[0][0] == tmp_path / written
 
 
-def test_a_file_that_the_dialog_did_not_ask_about_is_not_replaced(qtbot, widget, program, monkeypatch, tmp_path):
-    open_file(qtbot, widget)
+def test_a_file_that_the_dialog_did_not_ask_about_is_not_replaced(
+    qtbot, widget, viewer, program, monkeypatch, tmp_path
+):
+    add_stack(viewer)
     segment(qtbot, widget)
     (tmp_path / "mine.h5").touch()
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
-    widget.save_button.click()
+    widget.result.save_button.click()
     wait_until_idle(qtbot, widget)
     assert not program.called("save")
-    assert "mine.h5 is there already" in widget.status.text()
+    assert "mine.h5 is there already" in status(widget)
 
 
-def test_labels_are_saved_as_corrected_in_the_viewer(qtbot, widget, viewer, program, monkeypatch, tmp_path):
-    open_file(qtbot, widget)
+def test_labels_are_saved_as_corrected_in_the_viewer(qtbot, widget, viewer, program, tmp_path):
+    add_stack(viewer)
     segment(qtbot, widget)
     viewer.layers[-1].data[0, 0, 0] = 9
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
-    widget.save_button.click()
+    widget.result.save_labels(tmp_path / "mine.h5")
     wait_until_idle(qtbot, widget)
     [(path, labels, probabilities, provenance)] = program.called("save")
     assert path == tmp_path / "mine.h5"
     assert labels.data[0, 0, 0] == 9
     assert labels.voxel_size_um == program.voxel_size
     assert set(probabilities) == {"foreground", "boundary"}
-    assert provenance == {"warnings": ["The voxel size is odd."]}
-    assert "Saved" in widget.status.text()
+    assert provenance["warnings"] == ["The voxel size is odd."]
+    assert "Saved" in status(widget)
     viewer.layers[-1].data[0, 0, 0] = 10
     assert labels.data[0, 0, 0] == 9
-
-
-def test_probability_maps_can_be_left_out_of_the_file(qtbot, widget, program):
-    open_file(qtbot, widget)
-    segment(qtbot, widget)
-    widget.with_probabilities.setChecked(False)
-    widget.save_labels("out.h5")
+    widget.result.with_probabilities.setChecked(False)
+    widget.result.save_labels(tmp_path / "mine.h5")
     wait_until_idle(qtbot, widget)
-    assert program.called("save")[0][2] == {}
+    assert program.called("save")[1][2] == {}
 
 
-def test_labels_never_replace_their_stack(qtbot, widget, program, told):
-    open_file(qtbot, widget)
+def test_labels_never_replace_their_stack(qtbot, widget, viewer, program, told):
+    add_stack(viewer)
     segment(qtbot, widget)
-    widget.save_labels(FILE)
+    widget.result.save_labels(FILE)
     assert not program.called("save")
     assert "choose another name" in told[0]
 
 
-def test_removing_the_cells_leaves_nothing_to_save(qtbot, widget, viewer):
-    open_file(qtbot, widget)
-    segment(qtbot, widget)
-    viewer.layers.remove(viewer.layers[-1])
-    assert not widget.save_button.isEnabled()
-    assert widget.save_reason.text() == "Nothing to save yet."
-
-
-def test_a_file_that_cannot_be_opened_does_not_show_the_content_of_the_one_before(qtbot, widget, program):
-    open_file(qtbot, widget)
-    program.fail_with = ScutoidError("“x.h5” could not be opened", "it is empty", "copy it again")
-    open_file(qtbot, widget, "/stacks/x.h5")
-    assert widget.picker.path.text() == str(Path("/stacks/x.h5"))
-    assert widget.picker.entries.count() == 0
-    assert not widget.segment_button.isEnabled()
-    assert "could not be opened" in widget.status.text()
-    program.fail_with = None
-    qtbot.keyClick(widget.picker.path, "\r")
-    wait_until_idle(qtbot, widget)
-    assert widget.picker.entries.count() == 4
-    assert len(program.called("inspect")) == 3
-
-
-def test_browse_and_a_pasted_path_open_a_file_once(qtbot, widget, program, monkeypatch):
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(FILE), ""))
-    widget.picker.browse.click()
-    wait_until_idle(qtbot, widget)
-    widget.picker.path.setText('"/stacks/b.mat"')
-    for _ in range(2):
-        widget.picker.path.editingFinished.emit()
-        wait_until_idle(qtbot, widget)
-    assert program.called("inspect") == [FILE, Path("/stacks/b.mat")]
-
-
-def test_an_ome_zarr_is_chosen_as_a_folder(qtbot, widget, program, monkeypatch):
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "/stacks/gland.ome.zarr")
-    widget.picker.browse_folder.click()
-    wait_until_idle(qtbot, widget)
-    assert program.called("inspect") == [Path("/stacks/gland.ome.zarr")]
-    assert widget.picker.path.text() == str(Path("/stacks/gland.ome.zarr"))
-
-
-def test_a_cancelled_dialog_changes_nothing(widget, program, monkeypatch):
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
-    widget.picker.browse.click()
-    widget.picker.browse_folder.click()
-    assert not widget.is_busy and not program.calls
-
-
-def test_starting_without_a_stack_tells_why(widget, told):
-    widget.start()
-    assert "Choose a file first" in told[0]
-
-
-def test_the_camera_follows_a_layer_that_gets_another_voxel_size(qtbot, widget, viewer):
-    layer = viewer.add_image(np.ones((6, 16, 20)), name="embryo")
-    for box, number in zip(widget.voxel_size._edges, (0.02, 0.01, 0.01), strict=True):
-        box.setValue(number)
-    segment(qtbot, widget)
-    assert tuple(layer.scale) == (0.02, 0.01, 0.01)
-    assert viewer.scene.camera.center[1:] == pytest.approx((0.075, 0.095))
-    assert tuple(viewer.layers["embryo cells"].scale) == (0.02, 0.01, 0.01)
+def test_long_names_do_not_widen_the_dock(widget, viewer):
+    width = widget.minimumSizeHint().width()
+    viewer.add_image(np.zeros(SHAPE), name="a_rather_long_name_of_a_layer" * 8)
+    assert widget.minimumSizeHint().width() == width

@@ -5,7 +5,7 @@ What a door needs is imported when its job starts, in the worker's thread: openi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.progress import Progress
@@ -13,6 +13,8 @@ from napari_scutoid.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_scutoid.estimate import Forecast
     from napari_scutoid.io.format import FileInfo
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Predict, Recipe
     from napari_scutoid.steps.cell_size import CellSize
-    from napari_scutoid.volume import Labels, Volume, VoxelSize
+    from napari_scutoid.volume import Labels, Volume
 
 
 def _inspect(path: Path) -> FileInfo:
@@ -113,17 +115,21 @@ def look_at_device(core: Core, settings: Predict) -> Steps[DeviceFacts]:
 
 
 def save(
-    core: Core, path: Path, labels: Labels, probabilities: dict[str, Volume], provenance: dict[str, Any]
+    core: Core,
+    path: Path,
+    shown: NDArray[Any],
+    made: Labels,
+    probabilities: dict[str, Volume],
+    provenance: dict[str, Any],
 ) -> Steps[Path]:
-    """Write labels, and what the network said, to a file."""
+    """Write labels as they are shown now, with corrections made by hand since, and what the network said."""
+    import numpy as np
+
+    # A copy, because the next stroke of the brush must not reach what is being written.
+    data = np.empty(made.shape, np.uint32)
+    for z, plane in enumerate(shown):
+        yield Progress("Copying the labels", z, made.shape[0])
+        data[z] = plane
     yield Progress("Writing the labels")
-    core.save_result(path, labels, probabilities, provenance)
+    core.save_result(path, replace(made, data=data), probabilities, provenance)
     return path
-
-
-def open_stack(
-    core: Core, path: Path, dataset: str, voxel_size_um: VoxelSize | None, channel: int | None, time: int | None
-) -> Steps[Volume]:
-    """Open one data set of a file."""
-    yield Progress("Opening the stack")
-    return core.open_volume(path, dataset, channel=channel, time=time, voxel_size_um=voxel_size_um)

@@ -2,47 +2,62 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QEvent
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from pydantic import ValidationError
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_scutoid.command_line import as_used, segment_command
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.io.suffixes import save_filters, with_suffix
-from napari_scutoid.ui import layers, notify
+from napari_scutoid.recipe import Normalise, Predict, Recipe, Rescale, read_recipe, recipe_yaml
+from napari_scutoid.ui import layers
 from napari_scutoid.ui.cell_diameter import CellDiameterEdit
-from napari_scutoid.ui.core import Core, Segmented, look_into, open_stack, save, segment
-from napari_scutoid.ui.jobs import JobRunner, Stopwatch, describe
+from napari_scutoid.ui.core import Core, segment
+from napari_scutoid.ui.device_choice import DeviceChoice
+from napari_scutoid.ui.dock import Dock, embolden, heading
+from napari_scutoid.ui.estimate_note import EstimateNote
+from napari_scutoid.ui.folded import FoldedForms
+from napari_scutoid.ui.layer_choice import LayerChoice
+from napari_scutoid.ui.layer_source import axes_given, changes_of, part_of
+from napari_scutoid.ui.model_choice import ModelChoice
 from napari_scutoid.ui.note import Note
-from napari_scutoid.ui.stack_picker import StackPicker
-from napari_scutoid.ui.voxel_size import VoxelSizeEdit
+from napari_scutoid.ui.preferences import PLUGIN, preferences
+from napari_scutoid.ui.recipe_bar import RecipeBar
+from napari_scutoid.ui.scroll import ScrollColumn
+from napari_scutoid.ui.segment_result import SegmentResult
+from napari_scutoid.ui.voxel_size import ASSUMED_UM, FROM_LAYER, VoxelSizeEdit
+from napari_scutoid.volume import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
+    from pathlib import Path
 
     import napari
-    from napari.layers import Image
-    from napari.layers import Labels as LabelsLayer
 
-    from napari_scutoid.io.format import FileInfo
-    from napari_scutoid.progress import Progress, Steps
-    from napari_scutoid.ui.jobs import JobFunction
-    from napari_scutoid.ui.layers import Part, Shown
-    from napari_scutoid.ui.stack_picker import Choice
-    from napari_scutoid.volume import Volume
+    from napari_scutoid.recipe import Part
+    from napari_scutoid.result import Result
+    from napari_scutoid.volume import Volume, VoxelSize
 
-CHOOSE_FIRST = "Choose a file first, or open an image in napari."
+    Group = tuple[str, type[Part], Sequence[str] | None]
+
+PAGE = "segment.md"
+OPEN_STACK = "Open stack"
+MORE: dict[str, Group] = {
+    "normalise": ("Brightness", Normalise, None),
+    "rescale": ("Grid", Rescale, ("mode", "factors", "voxel_size_um", "order", "anti_alias", "labels")),
+    "predict": ("Tiles", Predict, ("gate", "gate_threshold", "tile", "halo", "memory_gb", "pass_voxels")),
+}
+NO_FILE = Source("STACK.h5")
 
 
-class SegmentWidget(QWidget):
-    """Choose a stack, find its cells, look at them, save them.
+class SegmentWidget(Dock):
+    """Choose a stack and a model, find the cells, look at them, save them.
 
     Parameters
     ----------
     napari_viewer : napari.Viewer
-        Where the layers go. napari passes it by this name.
+        Where the layers are. napari passes it by this name.
     core : Core, optional
         The program behind the window.
     parent : QWidget, optional
@@ -50,154 +65,150 @@ class SegmentWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer, core: Core | None = None, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = napari_viewer
-        self._core = core or Core()
-        self._runner = JobRunner()
-        self._then: Callable[[Any], None] = _nothing
-        self._watch = Stopwatch()
-        self._image: Image | None = None
-        self._cells: LabelsLayer | None = None
-        self._segmented: Segmented | None = None
-
-        self.picker = StackPicker(napari_viewer)
-        self.voxel_size = VoxelSizeEdit()
-        self.cell_diameter = CellDiameterEdit()
         self.segment_button = QPushButton("Segment")
-        _embolden(self.segment_button)
+        super().__init__(napari_viewer, self.segment_button, parent)
+        self._core = core or Core()
+        self._stated: VoxelSize | None = None
+        self._ran: tuple[Predict, str, dict[str, Any]] | None = None
+        chosen = preferences()
+
+        self.layer = LayerChoice(napari_viewer)
+        self.open_button = QPushButton("Open a stack…")
+        self.open_button.setToolTip("Open the dock that reads stacks from files.")
+        self.layer_note = Note()
+        self.voxel_size = VoxelSizeEdit()
+        self.model = ModelChoice(self._core, chosen.model)
+        self.cell_diameter = CellDiameterEdit()
+        self.device = DeviceChoice(self._core, chosen.device)
+        self.more = FoldedForms("More settings", MORE)
+        self.more_note = Note()
+        self.estimate = EstimateNote(self._core)
+        embolden(self.segment_button)
         self.segment_button.setToolTip("Find the cells of the stack. napari can be used meanwhile.")
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop. What is in the viewer stays as it is.")
-        self.reason = Note()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.status = Note()
-        self.save_button = QPushButton("Save labels…")
-        self.with_probabilities = QCheckBox("with the probability maps")
-        self.with_probabilities.setToolTip("Also write the network's foreground and boundary, as bytes.")
-        self.with_probabilities.setChecked(True)
-        self.save_reason = Note()
+        self.result = SegmentResult(napari_viewer, self._core, self.panel)
+        self.bar = RecipeBar(PAGE, self.command)
         self._lay_out()
 
-        self.picker.fileChosen.connect(self.choose_file)
-        self.picker.choiceChanged.connect(self._on_choice)
-        self.voxel_size.valueChanged.connect(self._update)
         self.segment_button.clicked.connect(self.start)
-        self.cancel_button.clicked.connect(self.cancel)
-        self.save_button.clicked.connect(self._on_save)
-        self._runner.progressed.connect(self._on_progress)
-        self._runner.succeeded.connect(self._on_succeeded)
-        self._runner.failed.connect(self._on_failed)
-        self._runner.cancelled.connect(self._on_cancelled)
-        # A job must not outlive its window: nobody could see or stop it.
-        self.destroyed.connect(self._runner.cancel)
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self._runner.cancel)
-        napari_viewer.layers.events.removed.connect(self._on_layer_removed)
-        self._on_choice()
+        self.open_button.clicked.connect(self._on_open_stack)
+        self.layer.valueChanged.connect(self._on_layer)
+        self.layer.contentChanged.connect(self._on_content)
+        for signal in (
+            self.model.valueChanged,
+            self.result.recipeChanged,
+            self.voxel_size.valueChanged,
+            self.cell_diameter.valueChanged,
+            self.device.valueChanged,
+            self.device.factsChanged,
+            self.more.valueChanged,
+        ):
+            signal.connect(self._on_settings)
+        self.panel.busyChanged.connect(self._on_busy)
+        self.bar.saveAsked.connect(self.save_recipe)
+        self.bar.loadAsked.connect(self.load_recipe)
+        self.bar.copied.connect(self._on_copied)
+        self._on_layer()
 
     # What a button does, also for scripts.
 
-    def choose_file(self, path: str | Path) -> None:
-        """List the data sets of a file."""
-        file = Path(path)
-        if self._run("Opening the file", lambda: look_into(self._core, file), lambda info: self._on_file(file, info)):
-            self.picker.expect_file(file)
+    def value(self) -> Recipe:
+        """Return the settings; what was not given is left to the model.
 
-    def start(self) -> None:
-        """Segment the chosen stack, or tell why not."""
-        choice = self.picker.value()
-        problem = self.problem()
-        if problem is not None or choice is None:
-            self._complain(
-                ScutoidError("Nothing was segmented", problem or CHOOSE_FIRST, "do so, then press Segment again")
-            )
-        elif choice.layer is not None:
-            self._start_on_layer(choice)
-        else:
-            self._start_on_file(choice)
+        Raises
+        ------
+        pydantic.ValidationError
+            Where they contradict each other, see `problem`.
+        """
+        more, after = self.more.value(), self.result.recipe()
+        settings = {name: _set(part) for name, part in more.items()}
+        memory = preferences().memory_gb
+        if memory:
+            settings["predict"].setdefault("memory_gb", memory)
+        settings["predict"] |= _set(self.device.value())
+        settings["rescale"] |= _set(self.cell_diameter.recipe().rescale)
+        settings |= {name: _set(getattr(after, name)) for name in ("watershed", "partition", "cleanup")}
+        return Recipe.model_validate({name: part for name, part in settings.items() if part})
 
-    def cancel(self) -> None:
-        """Stop the job at its next report."""
-        self._runner.cancel()
-        self._update()
-        if self._runner.is_stopping:
-            self.status.setText("Stopping…")
-
-    def save_labels(self, path: str | Path) -> None:
-        """Write the cells, as the viewer shows them now, and how they were made; the name's ending is the format."""
-        if self._segmented is None or self._cells is None:
-            return
-        file = Path(path)
-        source = self._segmented.volume.source
-        if source is not None and file.resolve() == Path(source.path).resolve():
-            self._complain(
-                ScutoidError("The labels were not saved", f"{file} is the stack itself", "choose another name")
-            )
-            return
-        result = self._segmented.result
-        labels = layers.labels_of(self._cells, result.labels)
-        probabilities = result.probabilities if self.with_probabilities.isChecked() else {}
-        self._run(
-            "Saving",
-            lambda: save(self._core, file, labels, probabilities, result.provenance),
-            lambda saved: self.status.setText(f"Saved {saved}."),
-        )
+    def setValue(self, recipe: Recipe) -> None:
+        """Show settings; a device that is not set stays as it is."""
+        self.device.setValue(recipe.predict)
+        self.cell_diameter.setValue(recipe.rescale.cell_diameter or self.cell_diameter.minimum())
+        self.more.setValue({name: _without_own(getattr(recipe, name)) for name in MORE})
+        self.result.setRecipe(recipe)
+        self._on_settings()
 
     def problem(self) -> str | None:
         """Return why there is nothing to segment yet, or None."""
-        choice = self.picker.value()
-        if choice is None:
-            return CHOOSE_FIRST
-        return choice.problem or self.voxel_size.problem()
+        return (
+            self.layer.problem()
+            or self.voxel_size.problem()
+            or self.model.problem()
+            or self.device.problem()
+            or self.more.problem()
+            or self.result.problem()
+        )
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a job runs."""
-        return self._runner.is_busy
-
-    # From the chosen entry to the labels: read and show the image, then segment it.
-
-    def _start_on_file(self, choice: Choice) -> None:
-        file, dataset, size = choice.file, choice.dataset, self.voxel_size.value()
-        if file is None or dataset is None:
+    def start(self) -> None:
+        """Segment the chosen stack, or tell why not."""
+        problem = self.problem()
+        if problem is not None:
+            self.panel.complain(
+                ScutoidError("Nothing was segmented", problem, "change what is marked, then press Segment again")
+            )
             return
-        part = self.picker.indices()
-        # The file's own size is left to the file, so that the history says "given by hand" only of what was.
-        by_hand = None if size == choice.voxel_size_um else size
+        layer, recipe, model = self.layer.value(), self.value(), self.model.value()
+        volume = self._volume()
+        self._put_on_grid(layer, volume)
 
-        def job() -> Steps[Shown]:
-            volume = yield from open_stack(self._core, file, dataset.path, by_hand, *part)
-            return (yield from layers.load(layers.with_voxel_size(volume, size), part))
+        def done(result: Result) -> None:
+            self._ran = recipe.predict, model, result.provenance["prediction"]
+            self.result.show_result(volume, result, layer)
 
-        self._run("Reading", job, self._on_read)
+        self.panel.run("Segmenting", lambda: segment(self._core, volume, recipe, model), done, alone=True)
 
-    def _start_on_layer(self, choice: Choice) -> None:
-        volume = layers.with_voxel_size(layers.volume_of(choice.layer), self.voxel_size.value())
-        self._put_on_grid(choice.layer, volume)
-        self._image = choice.layer
-        self._segment(volume)
+    def command(self) -> str:
+        """Return the command line that does what `start` would, as it was done last where nothing has changed."""
+        recipe, model, layer = self.value(), self.model.value(), self.layer.value()
+        if self._ran is not None and self._ran[:2] == (recipe.predict, model):
+            recipe = as_used(recipe, self._ran[2])
+        elif (facts := self.device.facts()) is not None:
+            recipe = as_used(recipe, {"device": facts.device, "precision": facts.precision})
+        source = None if layer is None else layers.source_of(layer)
+        channel, time = (None, None) if source is None else part_of(layer)
+        return segment_command(
+            source or NO_FILE,
+            recipe,
+            model=model,
+            voxel_size_um=self.voxel_size.value(),
+            channel=channel,
+            time=time,
+            axes=None if source is None else axes_given(layer),
+        )
 
-    def _on_file(self, file: Path, info: FileInfo) -> None:
-        self.picker.show_file(file, info)
-        number = len(info.datasets)
-        found = f"{info.format} file with {number} data set{'' if number == 1 else 's'}."
-        self.status.setText(found if self.problem() else f"{found} Check the voxel size, then press Segment.")
-
-    def _on_read(self, shown: Shown) -> None:
-        volume = shown.volume
-        layer = layers.find_image(self._viewer.layers, shown)
-        if layer is not None and layer.data.shape == volume.shape:
-            layer.data = volume.data
-            self._put_on_grid(layer, volume)
+    def save_recipe(self, file: Path) -> None:
+        """Write the settings to a file."""
+        try:
+            file.write_text(recipe_yaml(self.value(), only_set=True), encoding="utf-8")
+        except (OSError, ValidationError) as error:
+            self.panel.complain(ScutoidError("The recipe was not saved", str(error), "choose another folder or name"))
         else:
-            layer = layers.add_image(self._viewer, shown, _name(volume, shown.part))
-            layers.show_middle(self._viewer, layer)
-        self._image = layer
-        self._segment(volume)
+            self.panel.say(f"Saved {file}.")
 
-    def _put_on_grid(self, layer: Image, volume: Volume) -> None:
+    def load_recipe(self, file: Path) -> None:
+        """Take the settings from a file."""
+        try:
+            self.setValue(read_recipe(file))
+        except ScutoidError as error:
+            self.panel.complain(error)
+        else:
+            self.panel.say(f"Settings of {file}.")
+
+    # What follows from what was chosen.
+
+    def _volume(self) -> Volume:
+        return layers.with_voxel_size(layers.volume_of(self.layer.value()), self.voxel_size.value())
+
+    def _put_on_grid(self, layer: Any, volume: Volume) -> None:
         before = tuple(layer.scale)
         layers.put_on_grid(layer, volume)
         if tuple(layer.scale) != before:
@@ -205,184 +216,113 @@ class SegmentWidget(QWidget):
             self._viewer.reset_view()
             layers.show_middle(self._viewer, layer)
 
-    def _segment(self, volume: Volume) -> None:
-        recipe = self.cell_diameter.recipe()
-        self._run("Segmenting", lambda: segment(self._core, volume, recipe), self._on_segmented)
-
-    def _on_segmented(self, done: Segmented) -> None:
-        for layer in self._viewer.layers:
-            # An earlier result stays, with what was corrected in it, but does not shine through the new one.
-            if layers.kind_of(layer) == "labels":
-                layer.visible = False
-        image = self._image
-        name = image.name if image is not None and image in self._viewer.layers else _name(done.volume)
-        for output, volume in done.result.probabilities.items():
-            layers.add_probability(self._viewer, volume, done.volume, f"{name} {output}")
-        self._segmented = done
-        self._cells = layers.add_labels(self._viewer, done.result.labels, f"{name} cells", done.result.provenance)
-        layers.show_middle(self._viewer, self._cells)
-        self._viewer.layers.selection.active = self._cells
-        self._viewer.canvas.overlays.scale_bar.visible = done.volume.voxel_size_um is not None
-        self.status.setText(_outcome(done))
-        self._update()
-
-    def _on_save(self) -> None:
-        if self._segmented is None:
-            return
-        source = self._segmented.volume.source
-        start = Path(source.path) if source is not None and Path(source.path).exists() else Path("stack")
-        filters = save_filters()
-        usual = next(iter(filters.values()))
-        name, chosen = QFileDialog.getSaveFileName(
-            self, "Save labels", str(start.with_name(f"{start.stem}_labels{usual}")), ";;".join(filters)
-        )
-        target = with_suffix(name, filters.get(chosen, usual))
-        if name and name != target and Path(target).exists():
-            # The dialog has asked about the name without its ending only.
-            self._complain(
-                ScutoidError(
-                    "The labels were not saved",
-                    f"{target} is there already",
-                    "give another name, or all of this one to replace it",
-                )
-            )
-        elif name:
-            self.save_labels(target)
-
-    # One job at a time, and what it says.
-
-    def _run(self, title: str, job: JobFunction, then: Callable[[Any], None]) -> bool:
+    def _on_open_stack(self) -> None:
         try:
-            self._runner.start(title, job)
-        except ScutoidError as refused:
-            self._complain(refused)
-            return False
-        self._then = then
-        self._watch = Stopwatch()
-        self.bar.setRange(0, 0)
-        self.status.setText(f"{title}…")
-        self._update()
-        return True
+            self._viewer.window.add_plugin_dock_widget(PLUGIN, OPEN_STACK)
+        except (KeyError, ValueError, AttributeError) as error:
+            self.panel.complain(
+                ScutoidError("The dock could not be opened", str(error), f"open it from the menu Plugins: {OPEN_STACK}")
+            )
 
-    def _on_progress(self, progress: Progress) -> None:
-        text = progress.step
-        # "0 of 1" tells nothing: a step of one part moves the bar like one of unknown length.
-        self.bar.setRange(0, progress.total if progress.total > 1 else 0)
-        if progress.total > 1:
-            self.bar.setValue(progress.done)
-            text += f": {progress.done} of {progress.total}"
-        left = self._watch.remaining(progress, time.monotonic())
-        self.status.setText(text if left is None else f"{text}, {describe(left)} in this step")
+    def _on_layer(self) -> None:
+        self.estimate.forget_stack()
+        self._read_voxel_size(anew=True)
+        self._on_settings()
 
-    def _on_succeeded(self, result: object) -> None:
-        then, self._then = self._then, _nothing
-        self.status.clear()
-        then(result)
-        self._update()
+    def _on_content(self) -> None:
+        self._read_voxel_size()
+        self._on_settings()
 
-    def _on_failed(self, error: Exception) -> None:
-        self._then = _nothing
-        self._complain(error)
-        self._update()
-
-    def _on_cancelled(self) -> None:
-        self._then = _nothing
-        self.status.setText("Cancelled.")
-        self._update()
-
-    def _complain(self, error: Exception) -> None:
-        self.status.setText(f"⚠ {notify.tell(error)}")
-
-    # What may be pressed, and why not.
-
-    def _on_choice(self) -> None:
-        choice = self.picker.value()
-        if choice is None:
+    def _read_voxel_size(self, *, anew: bool = False) -> None:
+        layer = self.layer.value()
+        if layer is None or self.layer.problem() is not None:
             self.voxel_size.setValue(None)
-        else:
-            self.voxel_size.setValue(choice.voxel_size_um, choice.origin)
-        if not self._runner.is_busy:
-            self.status.clear()
-        self._update()
+            return
+        size, assumed = layers.voxel_size_of(layer)
+        # What was entered by hand stays until the layer itself says something else.
+        if anew or size != self._stated:
+            self._stated = size
+            self.voxel_size.setValue(size, ASSUMED_UM if assumed else FROM_LAYER)
 
-    def _on_layer_removed(self, _event: object = None) -> None:
-        if self._cells is not None and self._cells not in self._viewer.layers:
-            self._cells = self._segmented = None
-            self._update()
+    def _on_settings(self) -> None:
+        layer_problem, more_problem = self.layer.problem(), self.more.problem()
+        for note, problem in ((self.layer_note, layer_problem), (self.more_note, more_problem)):
+            note.setText(problem and f"⚠ {problem}")
+            note.setVisible(problem is not None)
+        self.voxel_size.setEnabled(layer_problem is None)
+        for button in (self.bar.copy_button, self.bar.save_button):
+            button.setEnabled(more_problem is None)
+        problem = self.problem()
+        self.panel.setProblem(problem)
+        config = self.model.config()
+        if problem is not None or config is None or self.device.facts() is None:
+            self.estimate.clear()
+        elif not self.is_busy:
+            self.estimate.ask(self._volume(), self.value(), config)
 
-    def _update(self) -> None:
-        busy, problem = self._runner.is_busy, self.problem()
-        self.picker.setEnabled(not busy)
-        self.voxel_size.setEnabled(not busy and self.picker.value() is not None)
-        self.cell_diameter.setEnabled(not busy)
-        self.segment_button.setEnabled(not busy and problem is None)
-        self.cancel_button.setEnabled(busy and not self._runner.is_stopping)
-        self.reason.setText("" if busy else problem or "")
-        self.reason.setVisible(bool(self.reason.text()))
-        self.bar.setVisible(busy)
-        self.save_button.setEnabled(not busy and self._cells is not None)
-        self.save_reason.setText("" if busy or self._cells is not None else "Nothing to save yet.")
-        self.save_reason.setVisible(bool(self.save_reason.text()))
+    def _on_busy(self, busy: bool) -> None:
+        self.inputs.setEnabled(not busy)
+        if busy:
+            self.estimate.hold()
+        elif self.estimate.value() is None:
+            self._on_settings()
+
+    def _on_copied(self, command: str) -> None:
+        layer = self.layer.value()
+        text = f"Copied: {command}"
+        if layer is None or layers.source_of(layer) is None:
+            text = f"The layer is in no file: save it, and put the file's name for {NO_FILE}. {text}"
+        elif changed := changes_of(layer):
+            text = f"The layer is not what is in the file ({'; '.join(changed)}): save it and name that file. {text}"
+        self.panel.say(text)
+
+    def showEvent(self, event: Any) -> None:
+        """Look at models and device once somebody looks at the dock: it takes seconds, and loads PyTorch."""
+        super().showEvent(event)
+        self.model.refresh()
+        if self.device.facts() is None:
+            self.device.refresh()
 
     def event(self, event: QEvent | None) -> bool:
-        """Stop the job when napari takes the widget out of its window."""
+        """Ask no more when napari takes the widget out of its window."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._runner.cancel()
+            for asking in (self.model, self.device, self.estimate):
+                asking.stop()
         return bool(super().event(event))
 
     def _lay_out(self) -> None:
-        rows = QVBoxLayout(self)
-        rows.addWidget(_heading("1  Choose a stack"))
-        rows.addWidget(self.picker)
-        rows.addWidget(_heading("2  Check the voxel size"))
+        self.inputs = QWidget()
+        rows = QVBoxLayout(self.inputs)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(heading("1  Stack"))
+        stack = QHBoxLayout()
+        stack.addWidget(self.layer, 1)
+        stack.addWidget(self.open_button)
+        rows.addLayout(stack)
+        rows.addWidget(self.layer_note)
+        rows.addWidget(heading("2  Voxel size"))
         rows.addWidget(self.voxel_size)
-        rows.addWidget(_heading("3  Find the cells"))
-        rows.addWidget(QLabel("Model: built-in"))
+        rows.addWidget(heading("3  Model"))
+        rows.addWidget(self.model)
+        rows.addWidget(heading("4  Find the cells"))
         diameter = QHBoxLayout()
         diameter.addWidget(QLabel("Typical cell diameter"))
         diameter.addWidget(self.cell_diameter, 1)
         rows.addLayout(diameter)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.segment_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        rows.addLayout(buttons)
-        rows.addWidget(self.reason)
-        rows.addWidget(self.bar)
-        rows.addWidget(self.status)
-        rows.addWidget(_heading("4  Save"))
-        rows.addWidget(self.with_probabilities)
-        rows.addWidget(self.save_button)
-        rows.addWidget(self.save_reason)
-        rows.addStretch(1)
+        rows.addWidget(QLabel("Compute on"))
+        rows.addWidget(self.device)
+        rows.addWidget(self.more)
+        rows.addWidget(self.more_note)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.rows.addWidget(ScrollColumn((self.inputs, self.estimate, self.panel, self.result, self.bar)))
 
 
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    _embolden(label)
-    label.setContentsMargins(0, 8, 0, 0)
-    return label
+def _set(part: Part) -> dict[str, Any]:
+    return part.model_dump(exclude_unset=True)
 
 
-def _embolden(widget: QWidget) -> None:
-    font = widget.font()
-    font.setBold(True)
-    widget.setFont(font)
-
-
-def _outcome(done: Segmented) -> str:
-    lines = [f"Found {done.n_cells} cell{'' if done.n_cells == 1 else 's'}."]
-    if done.n_cells:
-        lines[0] += " Move the slider below the image to look through the slices."
-    return "\n".join([*lines, *done.result.facts, *done.result.warnings])
-
-
-def _name(volume: Volume, part: Part = (None, None)) -> str:
-    if volume.source is None:
-        return "stack"
-    words = [Path(volume.source.path).stem]
-    words += [f"{what} {index}" for what, index in zip(("channel", "time"), part, strict=True) if index is not None]
-    return " ".join(words)
-
-
-def _nothing(_result: object) -> None:
-    """Do nothing with a result."""
+def _without_own(part: Part) -> Part:
+    """Return the settings without those that have a field of their own."""
+    return type(part).model_validate(
+        {name: value for name, value in _set(part).items() if name not in ("cell_diameter", "device", "precision")}
+    )
