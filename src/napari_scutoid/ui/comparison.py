@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_scutoid.ui.dock import embolden
 from napari_scutoid.ui.note import Note
+from napari_scutoid.ui.stack_table import row_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,14 +34,10 @@ class ComparisonTable(QWidget):
         super().__init__(parent)
         self._value: Comparison | None = None
         self._rows: list[StackComparison] = []
-        self.table = QTableWidget(0, len(HEADINGS))
-        self.table.setHorizontalHeaderLabels(list(HEADINGS))
+        self.table = row_table(list(HEADINGS))
         for column, meaning in enumerate(HEADINGS.values()):
             self.table.horizontalHeaderItem(column).setToolTip(meaning)
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setMinimumHeight(110)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

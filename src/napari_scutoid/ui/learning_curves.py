@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_scutoid.picture.axis import Axis, fitted_axis, linear_axis
@@ -118,7 +118,7 @@ class LearningCurves(QWidget):
             ]
             drawn = drawn or bool(points)
             painter.setPen(QPen(_colour(colour), 2))
-            painter.drawPolyline(points)
+            painter.drawPolyline(QPolygonF(points))
             if len(points) <= MOST_DOTS:
                 painter.setBrush(_colour(colour))
                 for point in points:

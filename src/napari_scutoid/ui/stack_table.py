@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
@@ -12,7 +12,7 @@ from napari_scutoid.ui.note import Note
 from napari_scutoid.ui.train_core import ROLES, renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_scutoid.training.check import StackReport
     from napari_scutoid.training.stacks import Roles
@@ -44,11 +44,7 @@ class StackTable(QWidget):
         self._roles: dict[str, str] = {}
         self._by_hand: set[str] = set()
         self._reports: dict[str, StackReport] = {}
-        self.table = QTableWidget(0, len(HEADINGS))
-        self.table.setHorizontalHeaderLabels(list(HEADINGS))
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table = row_table(HEADINGS)
         self.table.setWordWrap(False)
         self.table.setMinimumHeight(150)
         header = self.table.horizontalHeader()
@@ -125,9 +121,10 @@ class StackTable(QWidget):
         rows = {index.row() for index in self.table.selectionModel().selectedRows()}
         gone = {self._stacks[row].name for row in rows}
         self._stacks = [one for one in self._stacks if one.name not in gone]
+        known: dict[str, Any]
         for known in (self._roles, self._reports):
             for name in gone:
-                known.pop(name, None)  # type: ignore[attr-defined]
+                known.pop(name, None)
         self._by_hand -= gone
         self._show()
         self.valueChanged.emit()
@@ -213,3 +210,17 @@ class StackTable(QWidget):
             text = f"{stack.where}: {found}" if found else stack.where
         self.about.setText(text)
         self.about.setVisible(bool(text))
+
+
+def row_table(headings: Sequence[str]) -> Any:
+    """Return an empty table whose rows are chosen whole and edited by nobody."""
+    table: Any = QTableWidget(0, len(headings))
+    table.setHorizontalHeaderLabels(list(headings))
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    _headless(table)
+    return table
+
+
+def _headless(table: Any) -> None:
+    table.verticalHeader().hide()

@@ -46,6 +46,8 @@ from napari_scutoid.ui.train_stacks import TrainStacks
 
 if TYPE_CHECKING:
     import napari
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_scutoid.recipe import TrainRecipe
     from napari_scutoid.training.compare import Comparison
@@ -176,7 +178,7 @@ class TrainWidget(Dock):
         """Show what the network would be shown."""
         found = self.stacks.value()["train"]
         job = partial(samples, self._core, found, self.settings.value(), self.stacks.ignored())
-        self.panel.run("Drawing samples", job, partial(show_picture, "Augmented samples", parent=self.window()))
+        self.panel.run("Drawing samples", job, self._on_samples)
 
     def compare(self) -> None:
         """Segment stacks with the old and the new model."""
@@ -243,6 +245,9 @@ class TrainWidget(Dock):
         return shlex.join(command(run, file))
 
     # What jobs hand back.
+
+    def _on_samples(self, picture: NDArray[np.uint8]) -> None:
+        show_picture("Augmented samples", picture, self.window())
 
     def _on_epoch(self, epoch: EpochShown) -> None:
         self.curves.add(epoch.record, best=epoch.best)
@@ -381,11 +386,10 @@ class TrainWidget(Dock):
         content = QWidget()
         rows = QVBoxLayout(content)
         name = QHBoxLayout()
-        name.addWidget(QLabel("Name of the new model"))
+        name.addWidget(QLabel("New model's name"))
         name.addWidget(self.name, 1)
-        below = QHBoxLayout()
-        for button in (self.pause_button, self.open_button):
-            below.addWidget(button)
+        name.addWidget(self.open_button)
+        self.panel.add_button(self.pause_button)
         decide = QHBoxLayout()
         for button in (self.keep_button, self.compare_button, self.adopt_button, self.discard_button):
             decide.addWidget(button)
@@ -397,10 +401,8 @@ class TrainWidget(Dock):
         rows.addWidget(heading("3  Train"))
         rows.addLayout(name)
         rows.addWidget(self.panel)
-        rows.addLayout(below)
-        for widget in (self.curves, self.look, self.look_caption):
-            rows.addWidget(widget)
-        for widget in (self.result_heading, self.outcome, self.comparison):
+        shown = (self.curves, self.look, self.look_caption, self.result_heading, self.outcome, self.comparison)
+        for widget in shown:
             rows.addWidget(widget)
         rows.addLayout(decide)
         rows.addWidget(self.recipe_bar)

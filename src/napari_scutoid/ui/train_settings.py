@@ -63,14 +63,13 @@ class BudgetEdit(Editor):
     def setValue(self, value: Any) -> None:
         """Show such settings; minutes count where both are there."""
         unit = "epochs" if value.get("minutes") is None else "minutes"
-        default = Optimise.model_fields["epochs"].default
-        for widget, shown in ((self.unit, None), (self._boxes[unit], value.get(unit) or default)):
-            before = widget.blockSignals(True)
-            if shown is None:
-                self.unit.setCurrentText(unit)
-            else:
-                widget.setValue(shown)
-            widget.blockSignals(before)
+        widgets: tuple[QWidget, ...] = (self.unit, *self._boxes.values())
+        for widget in widgets:
+            widget.blockSignals(True)
+        self.unit.setCurrentText(unit)
+        self._boxes[unit].setValue(value.get(unit) or Optimise.model_fields["epochs"].default)
+        for widget in widgets:
+            widget.blockSignals(False)
         self._show()
 
     def _on_unit(self) -> None:
