@@ -31,7 +31,7 @@ class MemoryChoice(QWidget):
         super().__init__(parent)
         self._image = self._labels = self._free = 0
         self.read = QRadioButton("Read it into memory (fastest)")
-        self.read.setToolTip("Right for stacks that take less than a third of the free memory.")
+        self.read.setToolTip(f"Right for stacks that take less than {MEMORY_SHARE:.0%} of the free memory.")
         self.leave = QRadioButton("Leave it in its file, read what is shown")
         self.leave.setToolTip(
             "<qt>For stacks that are too large for the memory. A packed file is unpacked once into your cache "
