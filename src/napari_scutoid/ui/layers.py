@@ -230,7 +230,8 @@ def volume_of(layer: Image) -> Volume:
     voxel_size, _ = voxel_size_of(layer)
     step = [known / scale for known, scale in zip(voxel_size or layer.scale, layer.scale, strict=True)]
     origin = Origin(*(float(start) * factor for start, factor in zip(layer.translate, step, strict=True)))
-    return Volume(layer.data, voxel_size, origin, source=source)
+    history = tuple((layer.metadata.get(METADATA) or {}).get("history", ()))
+    return Volume(layer.data, voxel_size, origin, source=source, history=history)
 
 
 def voxel_size_of(layer: Layer) -> tuple[VoxelSize | None, bool]:
