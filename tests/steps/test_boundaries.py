@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.segmentation import find_boundaries as reference
 
-from napari_scutoid.steps.boundaries import find_boundaries
+from napari_scutoid.progress import drain
+from napari_scutoid.steps.boundaries import find_boundaries, finding_boundaries
 
 modes = st.sampled_from(["inner", "outer", "thick"])
 
@@ -48,3 +49,11 @@ def test_outer_separates_touching_cells():
 def test_refuses(labels, options, message):
     with pytest.raises(ValueError, match=message):
         find_boundaries(labels, **options)
+
+
+@pytest.mark.parametrize("mode", ["inner", "outer", "thick"])
+def test_slabs_have_no_seams(mode):
+    labels = np.kron(np.random.default_rng(0).integers(0, 4, (7, 4, 4)), np.ones((3, 3, 3))).astype(np.uint32)
+    assert labels.shape[0] > 16
+    whole = find_boundaries(labels, mode=mode)
+    np.testing.assert_array_equal(drain(finding_boundaries(labels, mode=mode)), whole)

@@ -205,7 +205,7 @@ class PreviewBox(QWidget):
 
     def _view_centre(self, kept: Kept) -> tuple[float, ...]:
         """Return the working voxel in the middle of the view."""
-        dims, camera = self._viewer.dims, self._viewer.camera
+        dims, camera = self._viewer.dims, self._viewer.scene.camera
         world = np.array(dims.point, float)
         shown = list(dims.displayed)
         world[shown] = camera.center[-len(shown) :]
