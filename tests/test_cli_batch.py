@@ -19,9 +19,7 @@ from told import assert_is_message, scutoid
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("napari_scutoid.batch.run._pipeline", lambda job: tiny_batch.segment)
-    for cells in (1, 2, 3):
-        tiny_batch.stack(tmp_path / "study" / f"stack{cells}.h5", cells)
-    return tmp_path / "study"
+    return tiny_batch.study(tmp_path)
 
 
 @pytest.fixture
@@ -72,6 +70,19 @@ def test_on_a_terminal_bars_stand_below_the_lines(study, tmp_path, capsys, monke
     assert scutoid("batch", study, "-o", tmp_path / "out") == 0
     told = capsys.readouterr().err
     assert "stack2.h5 done, 2 cells" in told.replace("\n", "")
+
+
+def test_ctrl_c_keeps_what_is_done(study, tmp_path, capsys, monkeypatch):
+    def segment(volume, recipe, model):
+        if "stack2" in volume.source.path:
+            raise KeyboardInterrupt
+        return (yield from tiny_batch.segment(volume, recipe, model))
+
+    monkeypatch.setattr("napari_scutoid.batch.run._pipeline", lambda job: segment)
+    assert scutoid("batch", study, "-o", tmp_path / "out") == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "Cancelled."
+    report, _ = tiny_batch.written(tmp_path / "out")
+    assert [row["output"] for row in report["rows"]] == ["stack1_labels.h5"]
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 from scipy.ndimage import label
 
+from napari_scutoid.batch import REPORT_CSV, REPORT_JSON, BatchJob, find_stacks, plan, run_batch
 from napari_scutoid.network.checkpoint import find_model, read_config
 from napari_scutoid.pipeline import Result, settings_for
-from napari_scutoid.progress import Progress
+from napari_scutoid.progress import Progress, drain
+from napari_scutoid.recipe import Recipe
 from napari_scutoid.volume import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.batch import BatchReport
     from napari_scutoid.volume import Volume
 
 SHAPE = (4, 12, 30)
@@ -41,6 +45,13 @@ def stack(path: Path, cells: int = 2, **more: np.ndarray) -> Path:
     return path
 
 
+def study(folder: Path) -> Path:
+    """Write three stacks, of one, two and three cells."""
+    for cells in (1, 2, 3):
+        stack(folder / "study" / f"stack{cells}.h5", cells)
+    return folder / "study"
+
+
 def segment(volume: Volume, recipe: Recipe, model: str) -> Iterator[Progress]:
     """Stand for `pipeline.run`."""
     yield Progress("Predicting", 1, 2)
@@ -55,3 +66,36 @@ def segment(volume: Volume, recipe: Recipe, model: str) -> Iterator[Progress]:
         "warnings": [] if n else ["No cell was found."],
     }
     return Result(Labels(labels.astype(np.uint32), volume.voxel_size_um, source=volume.source), {}, provenance)
+
+
+RECIPE = Recipe.model_validate({"watershed": {"seed_sigma": 0.7}})
+JOB = BatchJob(RECIPE, voxel_size_um=(1.0, 0.5, 0.5))
+
+
+class Counting:
+    """The tiny segmentation, and what it was asked to segment."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, volume: Any, recipe: Any, model: str) -> Any:
+        self.seen.append(Path(volume.source.path).name)
+        return (yield from segment(volume, recipe, model))
+
+
+def run(place: Path, out: Path, job: BatchJob = JOB, segment: Any = segment, **options: Any) -> BatchReport:
+    items = plan(find_stacks([place], leave_out=out), out, options.pop("suffix", ".h5"))
+    return drain(run_batch(items, job, out, segment=segment, **options))
+
+
+def states(report: BatchReport) -> list[str]:
+    return [row.state for row in report.rows]
+
+
+def written(out: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Return both reports, after a check that they say the same."""
+    report = json.loads((out / REPORT_JSON).read_text(encoding="utf-8"))
+    with (out / REPORT_CSV).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["stack"], row["state"]) for row in rows] == [(row["stack"], row["state"]) for row in report["rows"]]
+    return report, rows
