@@ -6,11 +6,15 @@ napari calls readers in the window's own thread, where looking into a file alone
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.io.suffixes import OME_ZARR, READ_FILES
 from napari_scutoid.ui.preferences import PLUGIN
+
+if TYPE_CHECKING:
+    from napari_scutoid.volume import Volume
 
 LayerData = tuple[Any, ...]
 Reader = Callable[[str | list[str]], list[LayerData]]
@@ -71,11 +75,15 @@ def read_here(file: Path) -> list[LayerData]:
 
     opened = guess(inspect(file))
     found: list[LayerData] = []
+    grid: Volume | None = None
     if opened.image is not None or opened.labels is None:
         shown = drain(layers.load(open_volume(file)))
-        found.append((shown.volume.data, layers.image_options(shown, file.stem), "image"))
+        grid = shown.volume
+        found.append((grid.data, layers.image_options(shown, file.stem), "image"))
     if opened.labels is not None:
         labels = open_labels(file, opened.labels)
+        if grid is not None:
+            labels = replace(labels, voxel_size_um=grid.voxel_size_um, origin_um=grid.origin_um)
         found.append((labels.data, layers.labels_options(labels, f"{file.stem} labels"), "labels"))
     return found
 
