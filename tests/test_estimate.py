@@ -118,7 +118,7 @@ def test_a_forecast_measures_once_and_remembers(tmp_path, monkeypatch):
     assert (first.device.device, first.device.precision) == ("cpu", "fp32")
     assert first.free_bytes > 0 and first.cell_size is None
     assert math.isfinite(first.estimate.seconds)
-    with pytest.raises(ValueError, match="no dark regions"):
+    with pytest.raises(ValueError, match="no contrast"):
         drain(forecast(volume, Recipe(), CONFIG, cache=tmp_path))
 
 

@@ -16,6 +16,7 @@ from napari_scutoid.io.format import DatasetInfo, FileInfo
 from napari_scutoid.network.card import ModelCard
 from napari_scutoid.network.config import ModelConfig
 from napari_scutoid.progress import Progress
+from napari_scutoid.recipe import Normalise
 from napari_scutoid.steps.cell_size import CellSize
 from napari_scutoid.ui.core import Core
 from napari_scutoid.volume import Labels, Origin, Source, Volume, VoxelSize
@@ -115,7 +116,8 @@ class FakeProgram:
 
     def models(self, more: Sequence[str]) -> list[ModelCard]:
         self._note("models", list(more))
-        usable = ModelConfig(name="builtin", description="Walls of fake cells.", recipe={"watershed": {"closing": 0.9}})
+        own = Normalise(stabilise="log")
+        usable = ModelConfig(name="builtin", description="Walls of fake cells.", normalise=own)
         return [
             ModelCard("builtin", usable, None),
             *(ModelCard(one, None, f"{one} is damaged.") for one in more if one != "builtin"),

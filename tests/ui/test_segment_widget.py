@@ -143,6 +143,20 @@ def test_settings_are_given_back_as_they_were_given(widget, settings, unfolded):
     assert widget.value() == Recipe.model_validate(expected)
 
 
+def test_only_what_the_way_of_rescaling_needs_is_shown_and_asked_for(widget, viewer):
+    add_stack(viewer)
+    widget.more.unfold()
+    form = widget.more.forms["rescale"]
+    assert form.editors["factors"].isHidden() and form.editors["voxel_size_um"].isHidden()
+    form.editors["mode"].box.setCurrentText("factors")
+    assert not form.editors["factors"].isHidden() and form.editors["voxel_size_um"].isHidden()
+    assert "needs factors" in widget.more_note.text()
+    assert not widget.segment_button.isEnabled() and not widget.bar.copy_button.isEnabled()
+    widget.setValue(Recipe())
+    assert widget.more_note.isHidden()
+    assert widget.segment_button.isEnabled() and widget.bar.copy_button.isEnabled()
+
+
 def test_recipes_go_to_a_file_and_come_back(widget, tmp_path, told):
     recipe = Recipe.model_validate({"rescale": {"cell_diameter": 20.0}, "predict": {"device": "cpu"}})
     widget.setValue(recipe)
@@ -295,6 +309,13 @@ def test_model_and_device_say_what_they_are(qtbot, widget, viewer):
     qtbot.waitUntil(lambda: not widget.segment_button.isEnabled())
     assert "there is none" in widget.device.about.text()
     assert "there is none" in widget.panel.reason.text()
+
+
+def test_the_models_own_settings_are_shown_and_not_taken_for_given(qtbot, widget, program):
+    widget.more.unfold()
+    look(qtbot, widget)
+    qtbot.waitUntil(lambda: widget.more.forms["normalise"].editors["stabilise"].value() == "log")
+    assert widget.value() == Recipe()
 
 
 def test_a_model_that_cannot_be_used_is_explained_beside_it(qtbot, widget, viewer, monkeypatch):

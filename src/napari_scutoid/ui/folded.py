@@ -43,6 +43,7 @@ class FoldedForms(QWidget):
         super().__init__(parent)
         self._groups = dict(groups)
         self._values: dict[str, Part] = {name: kind() for name, (_, kind, _) in groups.items()}
+        self._bases: dict[str, Part] = {}
         self.forms: dict[str, Form] = {}
         self.fold = QToolButton()
         self.fold.setText(title)
@@ -75,6 +76,13 @@ class FoldedForms(QWidget):
         for name, form in self.forms.items():
             form.setValue(self._values[name])
 
+    def setBase(self, bases: Mapping[str, Part]) -> None:
+        """State what counts where nothing is given, such as a model's own settings."""
+        self._bases = dict(bases)
+        for name, form in self.forms.items():
+            if name in bases:
+                form.setBase(bases[name])
+
     def problem(self) -> str | None:
         """Return why a group cannot be used, or None."""
         return next((problem for form in self.forms.values() if (problem := form.problem())), None)
@@ -91,6 +99,8 @@ class FoldedForms(QWidget):
         for name, (title, kind, names) in self._groups.items():
             form = Form(kind, names)
             form.setValue(self._values[name])
+            if name in self._bases:
+                form.setBase(self._bases[name])
             form.valueChanged.connect(self.valueChanged)
             if title:
                 self._rows.addWidget(heading(title))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class ScrollColumn(QScrollArea):
         if event is not None and event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
             self.updateGeometry()
             self._fit()
+            # What changes while the content is laid out asks for no layout again.
+            QTimer.singleShot(0, self._fit)
         return bool(super().eventFilter(watched, event))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
@@ -62,5 +64,6 @@ class ScrollColumn(QScrollArea):
         """Give words that wrap the height they need at this width; the area itself asks for their least one."""
         content, view = self.widget(), self.viewport()
         layout = None if content is None else content.layout()
-        if content is not None and layout is not None and view is not None and layout.hasHeightForWidth():
-            content.setMinimumHeight(layout.totalHeightForWidth(view.width()))
+        if content is not None and layout is not None and view is not None:
+            wrapped = layout.totalHeightForWidth(view.width()) if layout.hasHeightForWidth() else 0
+            content.setMinimumHeight(max(wrapped, layout.totalMinimumSize().height()))

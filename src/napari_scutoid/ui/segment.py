@@ -48,6 +48,8 @@ MORE: dict[str, Group] = {
     "rescale": ("Grid", Rescale, ("mode", "factors", "voxel_size_um", "order", "anti_alias", "labels")),
     "predict": ("Tiles", Predict, ("gate", "gate_threshold", "tile", "halo", "memory_gb", "pass_voxels")),
 }
+TARGETS = {"factors": "factors", "voxel_size": "voxel_size_um"}
+"""What a mode of rescaling needs to be told."""
 NO_FILE = Source("STACK.h5")
 
 
@@ -94,7 +96,6 @@ class SegmentWidget(Dock):
         self.layer.valueChanged.connect(self._on_layer)
         self.layer.contentChanged.connect(self._on_content)
         for signal in (
-            self.model.valueChanged,
             self.result.recipeChanged,
             self.voxel_size.valueChanged,
             self.cell_diameter.valueChanged,
@@ -103,6 +104,8 @@ class SegmentWidget(Dock):
             self.more.valueChanged,
         ):
             signal.connect(self._on_settings)
+        self.model.valueChanged.connect(self._on_model)
+        self.more.fold.toggled.connect(self._show_targets)
         self.panel.busyChanged.connect(self._on_busy)
         self.bar.saveAsked.connect(self.save_recipe)
         self.bar.loadAsked.connect(self.load_recipe)
@@ -244,7 +247,24 @@ class SegmentWidget(Dock):
             self._stated = size
             self.voxel_size.setValue(size, ASSUMED_UM if assumed else FROM_LAYER)
 
+    def _on_model(self) -> None:
+        config = self.model.config()
+        if config is not None:
+            from napari_scutoid.pipeline import settings_for
+
+            own = settings_for(Recipe(), config)
+            self.more.setBase({name: getattr(own, name) for name in MORE})
+        self._on_settings()
+
+    def _show_targets(self) -> None:
+        """Show only what the mode of rescaling needs."""
+        form = self.more.forms.get("rescale")
+        if form is not None:
+            needed = TARGETS.get(form.editors["mode"].value())
+            form.show_only([name for name in form.editors if name not in TARGETS.values() or name == needed])
+
     def _on_settings(self) -> None:
+        self._show_targets()
         layer_problem, more_problem = self.layer.problem(), self.more.problem()
         for note, problem in ((self.layer_note, layer_problem), (self.more_note, more_problem)):
             note.setText(problem and f"⚠ {problem}")
