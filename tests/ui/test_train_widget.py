@@ -120,6 +120,14 @@ def test_from_stacks_to_a_model_that_can_be_chosen(qtbot, trainer, widget, tmp_p
     assert widget.name.text() == "my_model_2" and widget.problem() is None
 
 
+def test_no_model_is_replaced(qtbot, trainer, widget, told, tmp_path):
+    widget.start()
+    idle(qtbot, widget)
+    (tmp_path / "models" / "my_model").mkdir(parents=True)
+    widget.adopt_button.click()
+    assert "there is a model of this name by now" in told[-1] and trainer.called("adopt") == []
+
+
 def test_a_new_model_may_be_discarded_and_its_run_stays(qtbot, trainer, widget, tmp_path):
     widget.start()
     idle(qtbot, widget)

@@ -240,7 +240,8 @@ def train(
     try:
         while state.losses or (state.epoch < settings.epochs and not run.over()):
             number = state.epoch + 1
-            name = f"Training, epoch {number} of {settings.epochs}"
+            # Where the clock ends the run, the number of epochs is only a bound.
+            name = f"Training, epoch {number}" + ("" if settings.minutes else f" of {settings.epochs}")
             while len(state.losses) < settings.steps_per_epoch and run.done() < 1:
                 for some in _steps(run, source, settings.steps_per_epoch - len(state.losses), workers):
                     loss = run.step(some)

@@ -200,7 +200,17 @@ class TrainWidget(Dock):
 
     def adopt(self) -> None:
         """Put the new model among those that can be chosen."""
-        if self._run is not None:
+        if self._run is None:
+            return
+        if self._run.name in self._core.models():
+            self.panel.complain(
+                ScutoidError(
+                    f"{self._run.name} was not adopted",
+                    "there is a model of this name by now",
+                    f"rename that one, or give this one's folder to Segment: {self._run.folder}",
+                )
+            )
+        else:
             target = self._core.shelf() / self._run.name
             self.panel.run("Adopting", partial(adopt, self._core, self._run.folder, target), self._on_adopted)
 

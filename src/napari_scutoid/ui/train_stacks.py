@@ -113,9 +113,11 @@ class TrainStacks(QWidget):
 
     def add_layers(self) -> None:
         """Add the selected image with the selected labels, or tell why not."""
+        from napari.layers import Image, Labels
+
         chosen = list(self._viewer.layers.selection)
-        images = [one for one in chosen if type(one).__name__ == "Image"]
-        truths = [one for one in chosen if type(one).__name__ == "Labels"]
+        images = [one for one in chosen if isinstance(one, Image)]
+        truths = [one for one in chosen if isinstance(one, Labels)]
         try:
             if len(images) != 1 or len(truths) != 1 or len(chosen) != 2:
                 raise _not_added(
