@@ -213,11 +213,13 @@ def test_moving_the_box_makes_a_new_preview_there(qtbot, section, viewer, kept):
     section.preview.extent.addItem("tiny", (6, 8, 8))
     section.setKept(kept)
     section.preview.extent.setCurrentIndex(section.preview.extent.count() - 1)
+    origin = kept.origin_um
+    viewer.add_image(np.zeros(kept.shape), **layers.grid(kept.labels))
+    viewer.dims.set_point(0, origin.z)
+    viewer.scene.camera.center = (0, origin.y, origin.x)
     with qtbot.waitSignal(section.preview.previewed, timeout=20_000):
         section.preview.switch.setChecked(True)
-    origin = kept.origin_um
     assert tuple(section.preview.layer().translate) == tuple(origin)
-    viewer.add_image(np.zeros(kept.shape), **layers.grid(kept.labels))
     viewer.dims.set_point(0, origin.z + 7 * SIZE.z)
     viewer.scene.camera.center = (0, origin.y + 12 * SIZE.y, origin.x + 20 * SIZE.x)
     with qtbot.waitSignal(section.preview.previewed, timeout=20_000):

@@ -206,6 +206,8 @@ class PreviewBox(QWidget):
     def _view_centre(self, kept: Kept) -> tuple[float, ...]:
         """Return the working voxel in the middle of the view."""
         dims, camera = self._viewer.dims, self._viewer.scene.camera
+        if dims.ndim < len(layers.AXES):  # nothing but flat layers: the middle of the stack
+            return tuple(n / 2 for n in kept.probabilities[BOUNDARY].shape)
         world = np.array(dims.point, float)
         shown = list(dims.displayed)
         world[shown] = camera.center[-len(shown) :]
