@@ -174,7 +174,7 @@ def _write(file: Path, data: ArrayLike, stored_shape: tuple[int, ...], dtype: np
                 block[tuple(slice(n) for n in part.shape)] = part
                 place = np.ravel_multi_index([a + b for a, b in zip(corner, at, strict=True)], stored_shape[:3])
                 stream.seek(start + int(place) * block.nbytes)
-                stream.write(block)
+                stream.write(block.data)
 
 
 def _name(volume: Volume) -> str:

@@ -61,7 +61,8 @@ class AxesEdit(QWidget):
 
     def _lay_out(self, shape: Sequence[int]) -> None:
         while (item := self._row.takeAt(0)) is not None:
-            item.widget().deleteLater()
+            if (old := item.widget()) is not None:
+                old.deleteLater()
         letters = "ZYX" if len(shape) <= 3 else "ZYXCT"
         self.boxes = []
         for column, length in enumerate(shape):

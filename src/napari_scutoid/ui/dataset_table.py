@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon
@@ -42,22 +42,25 @@ class DatasetTable(QTableWidget):
         super().__init__(0, len(HEADERS), parent)
         self._datasets: tuple[DatasetInfo, ...] = ()
         self.setHorizontalHeaderLabels(HEADERS)
-        self.verticalHeader().setVisible(False)
-        self.verticalHeader().setDefaultSectionSize(SIDE + 4)
+        rows: Any = self.verticalHeader()
+        rows.setVisible(False)
+        rows.setDefaultSectionSize(SIDE + 4)
         self.setIconSize(QSize(SIDE, SIDE))
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        header = self.horizontalHeader()
+        header: Any = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(SIDE)
         self.setColumnWidth(PICTURE, SIDE + 4)
-        self.horizontalHeaderItem(IMAGE).setToolTip("Tick the stack that shall be segmented.")
-        self.horizontalHeaderItem(LABELS).setToolTip("Tick the cells that belong to it, if they are in the file.")
+        tips = {IMAGE: "Tick the stack that shall be segmented.", LABELS: "Tick its cells, if they are in the file."}
+        for column, tip in tips.items():
+            title: Any = self.horizontalHeaderItem(column)
+            title.setToolTip(tip)
         # napari's themes leave an empty box almost as dark as the table.
         self.setStyleSheet("QTableView::indicator:unchecked { border: 1px solid rgb(130, 130, 130); }")
         self.itemChanged.connect(self._on_ticked)
@@ -94,7 +97,7 @@ class DatasetTable(QTableWidget):
             if dataset.path == name:
                 # Setting an icon would else count as an edit.
                 before = self.blockSignals(True)
-                self.item(row, PICTURE).setIcon(QIcon(pixmap_of(picture)))
+                self._cell(row, PICTURE).setIcon(QIcon(pixmap_of(picture)))
                 self.blockSignals(before)
 
     def _fill(self, row: int, dataset: DatasetInfo) -> None:
@@ -113,15 +116,19 @@ class DatasetTable(QTableWidget):
                 item.setToolTip(f"Open {dataset.path} as {HEADERS[column].lower()}.")
             self.setItem(row, column, item)
 
+    def _cell(self, row: int, column: int) -> Any:
+        """Return an item; every cell has one."""
+        return self.item(row, column)
+
     def _ticked(self, column: int) -> str | None:
         for row, dataset in enumerate(self._datasets):
-            if self.item(row, column).checkState() == Qt.CheckState.Checked:
+            if self._cell(row, column).checkState() == Qt.CheckState.Checked:
                 return dataset.path
         return None
 
     def _tick(self, column: int, name: str | None) -> None:
         for row, dataset in enumerate(self._datasets):
-            item = self.item(row, column)
+            item = self._cell(row, column)
             if item.flags() & Qt.ItemFlag.ItemIsUserCheckable:
                 chosen = dataset.path == name
                 item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
@@ -142,4 +149,5 @@ class DatasetTable(QTableWidget):
     def _fit(self) -> None:
         """Take no more room than the rows need: the dock holds more than this table."""
         rows = min(max(1, self.rowCount()), MOST_ROWS_SEEN)
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows * (SIDE + 4) + 2 * self.frameWidth())
+        header: Any = self.horizontalHeader()
+        self.setFixedHeight(header.sizeHint().height() + rows * (SIDE + 4) + 2 * self.frameWidth())

@@ -94,10 +94,9 @@ class SectionsView(QWidget):
                     width, height = height, width
                 longest = max(width, height)
                 # What is nearly a line shows nothing.
-                sides = (max(SIDE // FLATTEST, round(SIDE * length / longest)) for length in (width, height))
-                smooth = Qt.TransformationMode.SmoothTransformation
-                keep = Qt.AspectRatioMode.IgnoreAspectRatio
-                picture.setPixmap(pixmap_of(greys).scaled(*sides, keep, smooth))
+                columns, rows = (max(SIDE // FLATTEST, round(SIDE * side / longest)) for side in (width, height))
+                smooth, stretch = Qt.TransformationMode.SmoothTransformation, Qt.AspectRatioMode.IgnoreAspectRatio
+                picture.setPixmap(pixmap_of(greys).scaled(columns, rows, stretch, smooth))
 
     def _extent(self, axis: str) -> float:
         at = "zyx".index(axis)

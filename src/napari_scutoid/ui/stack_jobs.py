@@ -99,9 +99,9 @@ def open_both(
     if labels is not None:
         yield Progress("Reading the labels")
         same_rank = image is None or len(image.shape) == len(labels.shape)
-        axes = opened.axes if same_rank else None
-        time = _part_of(axes or labels.axes, opened)["time"]
-        found = core.open_labels(file, labels.path, time=time, axes=axes)
+        given = opened.axes if same_rank else None
+        time = _part_of(given or labels.axes, opened)["time"]
+        found = core.open_labels(file, labels.path, time=time, axes=given)
         grid: Volume | Labels = found if shown is None else shown.volume
         found = replace(found, voxel_size_um=voxel_size_um, origin_um=grid.origin_um)
     return StackAndLabels(shown, found)
