@@ -345,7 +345,15 @@ class BatchWidget(Dock):
         fields.addRow("Format", self.format)
         self.overall.hide()
         buttons = _beside(self.add_files_button, self.add_folder_button, self.remove_button)
-        column = (heading("1  Stacks"), buttons, self.table, self.inputs, self.overall, self.panel, self.bar)
+        column = (
+            heading("1  Stacks: add them, or drop them here"),
+            buttons,
+            self.table,
+            self.inputs,
+            self.overall,
+            self.panel,
+            self.bar,
+        )
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.rows.addWidget(ScrollColumn(column, stretched=self.table))
 

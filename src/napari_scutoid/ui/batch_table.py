@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
@@ -47,14 +47,16 @@ class BatchTable(QTableWidget):
         self._shown: tuple[BatchReport, int | None] | None = None
         self._steady = False
         self.setHorizontalHeaderLabels(list(HEADINGS))
-        self.verticalHeader().hide()
+        # Qt's stubs say that these may be absent, which they never are in a table.
+        header: Any = self.horizontalHeader()
+        numbers: Any = self.verticalHeader()
+        numbers.hide()
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAcceptDrops(True)
         self.setWordWrap(False)
         self.setMinimumHeight(170)
         self.setToolTip("Drop files or folders here. Double-click a finished stack to see its cells.")
-        header = self.horizontalHeader()
         for column in (STATE, CELLS, TIME):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
@@ -81,7 +83,7 @@ class BatchTable(QTableWidget):
 
     def remove_selected(self) -> None:
         """Take the selected stacks out; their files stay."""
-        gone = {index.row() for index in self.selectionModel().selectedRows()}
+        gone = {index.row() for index in self.selectedIndexes()}
         self._stacks = [stack for row, stack in enumerate(self._stacks) if row not in gone]
         self._show()
         self.valueChanged.emit()
@@ -113,8 +115,9 @@ class BatchTable(QTableWidget):
     def stop(self) -> None:
         """Show that the stack that was being segmented is so no more."""
         for row in range(self.rowCount()):
-            if self.item(row, STATE).text() == RUNNING:
-                self.item(row, STATE).setText(STOPPED)
+            item = self.item(row, STATE)
+            if item is not None and item.text() == RUNNING:
+                item.setText(STOPPED)
 
     def _show(self, position: int | None = None) -> None:
         self._shown = None
@@ -147,22 +150,25 @@ class BatchTable(QTableWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take files and folders."""
-        if event is not None and event.mimeData().hasUrls() and not self._steady:
+        if event is not None and self._places(event):
             event.acceptProposedAction()
 
     def dragMoveEvent(self, event: QDragMoveEvent | None) -> None:
         """Take files and folders anywhere in the table."""
-        if event is not None and event.mimeData().hasUrls() and not self._steady:
+        if event is not None and self._places(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Tell what was dropped."""
-        if event is None or self._steady:
-            return
-        places = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        event.acceptProposedAction()
-        if places:
+        if event is not None and (places := self._places(event)):
+            event.acceptProposedAction()
             self.dropped.emit(places)
+
+    def _places(self, event: QDropEvent) -> list[Path]:
+        mime = event.mimeData()
+        if mime is None or self._steady:
+            return []
+        return [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
 
 
 def _texts(stack: Path, row: Row) -> tuple[str, str, str, str, str]:
