@@ -104,9 +104,6 @@ class Overlay(QObject):
         layer, self._layer, self._corners = self._layer, None, None
         self._settled.stop()
         if layer is not None and layer in self._viewer.layers:
-            # Removed with its handles out, the layer takes their buffers away under the graphics driver.
-            layer.selected_data = set()
-            layer.mode = "pan_zoom"
             self._viewer.layers.remove(layer)
 
     @staticmethod

@@ -51,9 +51,10 @@ class PrepareWidget(Dock):
     """
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(napari_viewer, QPushButton("Prepare"), parent)
-        embolden(self.panel.action)
-        self.panel.action.setToolTip("Make the new layers. The image itself stays as it is, hidden.")
+        self.prepare_button = QPushButton("Prepare")
+        super().__init__(napari_viewer, self.prepare_button, parent)
+        embolden(self.prepare_button)
+        self.prepare_button.setToolTip("Make the new layers. The image itself stays as it is, hidden.")
         self.image = LayerChoice(napari_viewer)
         self.labels = LayerChoice(napari_viewer, "labels", optional=True)
         self.labels.setToolTip("Labels over the image are cut and resampled with it, without inventing any.")
@@ -72,7 +73,7 @@ class PrepareWidget(Dock):
         self.crop.valueChanged.connect(self._on_crop)
         self.grid.valueChanged.connect(self._update)
         self.normalise.valueChanged.connect(self._update)
-        self.panel.action.clicked.connect(self.start)
+        self.prepare_button.clicked.connect(self.start)
         self.panel.busyChanged.connect(self._on_busy)
         self.bar.saveAsked.connect(self.save_recipe)
         self.bar.loadAsked.connect(self.load_recipe)
@@ -260,5 +261,5 @@ class PrepareWidget(Dock):
         scroll.setMinimumWidth(max(WIDTH, self.settings.minimumSizeHint().width()))
         self.rows.addWidget(scroll, 1)
         # What comes out, and the button, stay in sight whatever is scrolled to.
-        for widget in (heading("Result"), self.summary, self.panel, self.bar):
-            self.rows.addWidget(widget)
+        for part in (heading("Result"), self.summary, self.panel, self.bar):
+            self.rows.addWidget(part)

@@ -97,7 +97,7 @@ def planned(volume: Volume, box: Box | None, rescale: Rescale, normalise: Normal
     """
     from napari_scutoid.steps.rescale import distortion_warning, rescaled_shape, rescaled_voxel_size, target_factors
 
-    kept: Shape = volume.shape if box is None else tuple(part.stop - part.start for part in box)  # type: ignore[assignment]
+    kept: Shape = volume.shape if box is None else tuple(part.stop - part.start for part in box)
     ranges: dict[str, Any] = {}
     if known.config is not None:
         ranges = {name: getattr(known.config, name) for name in ("cell_diameter_range", "anisotropy_range")}
