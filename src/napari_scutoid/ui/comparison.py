@@ -39,6 +39,7 @@ class ComparisonTable(QWidget):
             self.table.horizontalHeaderItem(column).setToolTip(meaning)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setMinimumHeight(110)
+        self.table.setMaximumHeight(150)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
