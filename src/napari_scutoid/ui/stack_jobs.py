@@ -82,8 +82,9 @@ def open_both(
         What the user left in the boxes; None is unknown.
     """
     shown: Shown | None = None
+    yield Progress("Opening the stack")
+    _load_napari()
     if image is not None:
-        yield Progress("Opening the stack")
         axes = opened.axes or image.axes
         part = _part_of(axes, opened)
         # The file's own size is left to the file, so that the history says "given by hand" only of what was.
@@ -105,6 +106,13 @@ def open_both(
         grid: Volume | Labels = found if shown is None else shown.volume
         found = replace(found, voxel_size_um=voxel_size_um, origin_um=grid.origin_um)
     return StackAndLabels(shown, found)
+
+
+def _load_napari() -> None:
+    """Let napari load here, in the worker's thread, what the first layer of a session needs: seconds for its window."""
+    from napari.layers import Image
+
+    Image(np.zeros((1, 2, 2), np.uint8), contrast_limits=(0, 1), units="um")
 
 
 def _part_of(axes: str, opened: Opened) -> dict[str, int | None]:
