@@ -68,3 +68,12 @@ def test_hiding_and_removing_are_told(qtbot, circle, viewer):
     with qtbot.waitSignal(circle.shownChanged) as told:
         circle.hide()
     assert told.args == [False] and NAME not in viewer.layers
+
+
+def test_a_covered_circle_can_be_shown_again(qtbot, circle, viewer):
+    with qtbot.waitSignal(circle.shownChanged) as told:
+        circle.cover()
+    assert told.args == [False] and not circle.is_shown
+    assert not viewer.layers[NAME].visible
+    circle.show(viewer.layers["gland"], 20.0, SPACING)
+    assert circle.is_shown and viewer.layers[NAME].visible

@@ -50,8 +50,8 @@ class CellCircle(QObject):
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is a circle."""
-        return self.overlay.layer is not None
+        """Whether there is a circle to be seen."""
+        return self.overlay.layer is not None and bool(self.overlay.layer.visible)
 
     def value(self) -> float:
         """Return the diameter in voxels: that of a ball of as many voxels as the typical cell."""
@@ -82,8 +82,15 @@ class CellCircle(QObject):
 
     def hide(self) -> None:
         """Take the circle away."""
+        was_shown = self.is_shown
+        self.overlay.hide()
+        if was_shown:
+            self.shownChanged.emit(False)
+
+    def cover(self) -> None:
+        """Make the circle invisible, but leave its layer: napari may crash when others are added as it is removed."""
         if self.is_shown:
-            self.overlay.hide()
+            self.overlay.cover()
             self.shownChanged.emit(False)
 
     def _on_drawn(self) -> None:

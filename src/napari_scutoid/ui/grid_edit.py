@@ -164,9 +164,9 @@ class GridEdit(QWidget):
         """End what runs."""
         self._finding.stop()
 
-    def hide_circle(self) -> None:
-        """Take the circle away."""
-        self.circle.hide()
+    def cover_circle(self) -> None:
+        """Make the circle invisible."""
+        self.circle.cover()
 
     def _mode(self) -> str:
         return self.form.editors["mode"].value()
@@ -242,7 +242,7 @@ class GridEdit(QWidget):
     def _on_circle_wanted(self, wanted: bool) -> None:
         if wanted:
             self._show_circle()
-        else:
+        elif self.circle.is_shown:
             self.circle.hide()
 
     def _on_circle_shown(self, is_shown: bool) -> None:

@@ -216,7 +216,7 @@ class PrepareWidget(Dock):
         options["metadata"][layers.METADATA].pop("part")
         options["metadata"][layers.METADATA] |= about
         # What was drawn for the old layer would only be in the way of the new one.
-        self.grid.hide_circle()
+        self.grid.cover_circle()
         self.crop.overlay.cover()
         made = self._viewer.add_image(ready.shown.volume.data, **options)
         image.visible = False
