@@ -33,7 +33,7 @@ LEVELS = (
     {"network", "proofread", "measure"},
     {"result"},
     {"pipeline", "tune"},
-    {"training", "batch", "preview"},
+    {"training", "batch", "preview", "estimate"},
     {"demo", "cli_scores", "cli_train", "cli_tune", "cli_models", "cli_batch"},
     {"ui", "cli"},
 )
