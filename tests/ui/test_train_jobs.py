@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import h5py
+import numpy as np
 import pytest
 import torch
 
 from napari_scutoid.network.checkpoint import read_config
-from napari_scutoid.progress import drain
+from napari_scutoid.progress import Progress, drain
 from napari_scutoid.ui.train_core import TrainCore, adopt, check, gather, samples
 from napari_scutoid.ui.train_run import Relay, TrainingRun, has_run, reopen, train, without_split
+from napari_scutoid.volume import Labels
 from tiny_training import a_material, a_model, a_model_recipe
 
 
@@ -34,7 +38,16 @@ def folder(tmp_path):
     return stacks
 
 
-def test_from_files_to_an_adopted_model(folder, tmp_path, qapp):
+def test_from_files_to_an_adopted_model(folder, tmp_path, qapp, monkeypatch):
+    asked = []
+
+    def run_model(volume, recipe, model):
+        asked.append((model, recipe.predict.device))
+        yield Progress("Predicting")
+        return SimpleNamespace(labels=Labels(np.zeros(volume.shape, np.uint32)))
+
+    # Segmenting is tried elsewhere, and measures this computer first.
+    monkeypatch.setattr("napari_scutoid.training.compare.run", run_model)
     core = TrainCore()
     found = drain(gather(core, [folder]))
     checked = drain(check(core, found.stacks, {}, None))
@@ -62,6 +75,7 @@ def test_from_files_to_an_adopted_model(folder, tmp_path, qapp):
 
     old = run.recipe.transfer.start
     compared = drain(core.compare(old, made, [two.open], device="cpu", ignore=None, names=("old", "mine")))
+    assert asked == [(old, "cpu"), (made, "cpu")]
     assert compared.stacks[0].name == "two" and compared.stacks[0].n_true == checked.reports["two"].n_cells
     drain(adopt(core, made, tmp_path / "models" / "mine"))
     assert read_config(tmp_path / "models" / "mine").name == "mine"
