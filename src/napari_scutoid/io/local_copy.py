@@ -151,11 +151,6 @@ def copies_dir() -> Path:
     return Path(user_cache_path("napari-scutoid", appauthor=False)) / "stacks"
 
 
-def remove_copies(folder: Path | None = None) -> int:
-    """Remove all copies that are not in use, and return the bytes that became free."""
-    return sum(_remove(file) for file in _copies(folder or copies_dir()))
-
-
 def _write(file: Path, data: ArrayLike, stored_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Steps[None]:
     """Write an array as `Blocks` reads it."""
     keys = block_keys(data, BLOCK)
