@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from napari_scutoid.io.format import DatasetInfo
 
-GUESSES = {"image": "image", "labels": "labels", "mask": "mask", "other": "other"}
 HEADERS = ("", "Data set", "Looks like", "Image", "Labels")
 PICTURE, NAME, LOOKS, IMAGE, LABELS = range(5)
 SIDE = 40
@@ -104,7 +103,7 @@ class DatasetTable(QTableWidget):
         shape = " × ".join(str(length) for length in dataset.shape)
         problem = stack_problem(dataset)
         name = dataset.path.rsplit("/", 1)[-1]
-        texts = ("", f"{name}\n{shape}  ({dataset.axes.lower()})", f"{GUESSES[dataset.guess]}\n{dataset.dtype}", "", "")
+        texts = ("", f"{name}\n{shape}  ({dataset.axes.lower()})", f"{dataset.guess}\n{dataset.dtype}", "", "")
         tip = f"{dataset.path}: {dataset.guess}, {dataset.reason}." + (f"\n{problem}" if problem else "")
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
