@@ -123,9 +123,10 @@ def work(monkeypatch):
 )
 def test_only_what_a_change_reaches_runs_again(work, name, value, runs):
     staged = StagedCells(*rooms(), SPACING)
-    drain(staged.cells(Recipe()))
+    without_closing = changed(Recipe(), "watershed.closing", 1.0)  # closing may pass any change on to the tissue
+    drain(staged.cells(without_closing))
     work.clear()
-    drain(staged.cells(changed(Recipe(), name, value)))
+    drain(staged.cells(changed(without_closing, name, value)))
     assert set(work) <= runs
     assert bool(work) == bool(runs)
 
