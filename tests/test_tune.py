@@ -45,7 +45,7 @@ def weak_walls(strength: float = 0.35) -> Case:
 def scores_of(case: Case, recipe: Recipe) -> Scores:
     cells = drain(cells_from_probabilities(case.foreground, case.boundary, recipe, case.spacing)).labels
     scores = evaluate(cells, case.truth)
-    return Scores(scores["ap50"], scores["arand"])
+    return Scores(scores["ap50"], scores["arand"], scores["panoptic_quality"])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,23 @@ def test_nothing_better_leaves_the_base():
     case = replace(case, truth=drain(cells_from_probabilities(case.foreground, case.boundary, PLAIN)).labels)
     found = drain(tune([case], PLAIN, n_watersheds=2))
     assert (found.recipe, found.predicted) == (PLAIN, None)
-    assert found.scores == found.base_scores == (1, 0)
+    assert found.scores == found.base_scores == (1, 0, 1)
+
+
+def test_a_gain_that_chance_explains_leaves_the_base():
+    case = weak_walls(0.55)
+    # One cell of eight is split by a wall that is not there; all settings find the others.
+    truth = case.truth.copy()
+    truth[:6, :12, :12] = 9
+    found = drain(tune([replace(case, truth=truth)], PLAIN, n_watersheds=4))
+    careful = drain(tune([replace(case, truth=truth)], PLAIN, n_watersheds=4, standard_errors=1000.0))
+    assert (careful.recipe, careful.scores) == (PLAIN, careful.base_scores)
+    assert found.scores.objective >= careful.scores.objective
+
+
+def test_a_gain_of_all_cells_is_no_chance(tuning):
+    careful = drain(tune([weak_walls()], PLAIN, n_watersheds=8, standard_errors=2.0))
+    assert careful.recipe == tuning.recipe
 
 
 def test_scores_are_the_mean_of_the_stacks():
@@ -191,7 +207,7 @@ def test_an_unknown_voxel_size_is_told(files, tmp_path: Path, capsys):
     assert scutoid("tune", files[0], truth, "-o", tmp_path / "r.yaml", "--watersheds", 1) == 0
     printed = capsys.readouterr()
     assert "z step is taken to equal an xy step" in printed.err
-    assert [line.split()[0] for line in printed.out.splitlines()] == ["before", "ap50", "arand"]
+    assert [line.split()[0] for line in printed.out.splitlines()] == ["before", "ap50", "arand", "panoptic_quality"]
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,8 @@ def save_recipe(file: Path, found: Tuning, n_stacks: int) -> None:
     before, after = found.base_scores, found.scores
     text = (
         f"# scutoid tune, {n_stacks} stack{'s' if n_stacks > 1 else ''}: "
-        f"ap50 {before.ap50:.4f} -> {after.ap50:.4f}, arand {before.arand:.4f} -> {after.arand:.4f}\n"
+        f"panoptic quality {before.panoptic_quality:.4f} -> {after.panoptic_quality:.4f}, "
+        f"ap50 {before.ap50:.4f} -> {after.ap50:.4f}\n"
     )
     with replacing(file) as part:
         part.write_text(text + recipe_yaml(found.recipe, only_set=True), encoding="utf-8")
@@ -150,7 +151,7 @@ def save_recipe(file: Path, found: Tuning, n_stacks: int) -> None:
 def save_trials(file: Path, trials: Sequence[Trial]) -> None:
     """Write a row for all settings tried; what has no effect in a row is empty there."""
     from napari_scutoid.io.table import save_table
-    from napari_scutoid.tune import SHAPES, WATERSHED
+    from napari_scutoid.tune import SHAPES, WATERSHED, Scores
 
     names = [*WATERSHED, "method", "beta", *SHAPES, "min_size"]
     rows = []
@@ -159,7 +160,7 @@ def save_trials(file: Path, trials: Sequence[Trial]) -> None:
         for part in trial.settings.values():
             values |= part
         rows.append([*map(values.get, names), *(round(score, 5) for score in trial.scores)])
-    save_table(file, [*names, "ap50", "arand"], rows)
+    save_table(file, [*names, *Scores._fields], rows)
 
 
 def as_dict(found: Tuning) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OUTPUTS = ("foreground", "boundary")
 HEADINGS = (
     "epoch,steps,seconds,learning_rate,train_loss,valid_loss,iou_foreground,iou_boundary,dice,"
-    "boundary_precision,boundary_recall,boundary_f1,ap50,arand,voi_split,voi_merge,wrong_cells\n"
+    "boundary_precision,boundary_recall,boundary_f1,ap50,panoptic_quality,arand,voi_split,voi_merge,wrong_cells\n"
 )
 
 
@@ -41,7 +41,7 @@ def test_a_spreadsheet_finds_a_row_an_epoch(tmp_path):
         file, replace(record(2, valid_loss=0.5, ap50=0.75, wrong_cells=3), iou={"foreground": 0.9, "boundary": None})
     )
     assert file.read_bytes().decode() == (
-        f"{HEADINGS}1,50,12.5,0.002,1.0,,,,,,,,,,,,\n2,100,25.0,0.002,0.5,0.5,0.9,,,,,,0.75,,,,3\n"
+        f"{HEADINGS}1,50,12.5,0.002,1.0,,,,,,,,,,,,,\n2,100,25.0,0.002,0.5,0.5,0.9,,,,,,0.75,,,,,3\n"
     )
     assert list(tmp_path.iterdir()) == [file]
 

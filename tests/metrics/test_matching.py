@@ -8,6 +8,7 @@ from hypothesis import given
 from label_samples import any_labels, row_of_cells
 
 from napari_scutoid.metrics import count_overlaps, evaluate, matches, panoptic_quality
+from napari_scutoid.metrics.matching import iou_of_true_cells
 
 
 def prediction_for(truth):
@@ -57,3 +58,14 @@ def test_panoptic_quality_is_the_product_of_its_factors(prediction, truth):
 def test_threshold_below_one_half_is_refused():
     with pytest.raises(ValueError, match="threshold"):
         matches(np.ones((2, 2), int), np.ones((2, 2), int), 0.3)
+
+
+def test_iou_of_true_cells_by_hand():
+    truth = np.zeros((1, 2, 10), np.uint32)
+    truth[0, 0] = 7
+    truth[0, 1, :5] = 3
+    prediction = np.zeros_like(truth)
+    prediction[0, 0, :8] = 1
+    prediction[0, 1, :2] = 2
+    np.testing.assert_allclose(iou_of_true_cells(count_overlaps(prediction, truth)), [0.0, 0.8])
+    assert iou_of_true_cells(count_overlaps(prediction, np.zeros_like(truth))).size == 0

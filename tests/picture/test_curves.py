@@ -90,12 +90,12 @@ def line_of_best(picture, panel):
         (
             {
                 "valid_loss": [2 + abs(epoch - 12) for epoch in range(1, EPOCHS + 1)],
-                "ap50": [None, 0.3, 0.2, math.nan] + [None] * 15 + [0.8] + [0.8] * 20,
+                "panoptic_quality": [None, 0.3, 0.2, math.nan] + [None] * 15 + [0.8] + [0.8] * 20,
             },
             None,
             20,
         ),
-        ({"valid_loss": [2.0] * EPOCHS, "ap50": [0.5] * EPOCHS}, 30, 30),
+        ({"valid_loss": [2.0] * EPOCHS, "panoptic_quality": [0.5] * EPOCHS}, 30, 30),
     ],
 )
 def test_the_best_epoch_is_marked_in_every_panel_with_curves(curves, best, expected):

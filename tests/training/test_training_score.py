@@ -14,6 +14,7 @@ from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Predict, Recipe
 from napari_scutoid.recipe.train import TrainRecipe
 from napari_scutoid.training.score import cell_scorer, tuned
+from napari_scutoid.tune import Scores
 from tiny_training import OUTPUTS
 
 CUT = Recipe.model_validate({"partition": {"method": "multicut"}})
@@ -65,7 +66,8 @@ def test_cells_where_nothing_is_known_are_not_wrong():
 
 
 @pytest.mark.parametrize("partly", [False, True])
-def test_settings_are_tuned_for_the_model(partly):
+def test_settings_are_tuned_for_the_model(partly, monkeypatch):
+    monkeypatch.setattr("napari_scutoid.training.score.STANDARD_ERRORS", 0.0)
     known = None
     if partly:
         known = np.zeros((26, 26, 26), bool)
@@ -74,17 +76,26 @@ def test_settings_are_tuned_for_the_model(partly):
     recipe = TrainRecipe.model_validate({"scoring": {"n_watersheds": 1}})
     validator = Validator([blocks(known)], config, recipe, settings=Predict(device="cpu", precision="fp32"))
     made, told = drain(tuned(Perfect(), config, validator, recipe, settings_for(Recipe(), config)))
-    assert told.startswith("Post-processing tuned on 1 validation stack: ap50 ") and "-> 1.000, arand" in told
+    assert told.startswith("Post-processing tuned on 1 validation stack: panoptic quality ") and "-> 1.000" in told
     assert made.recipe["predict"] == {"halo": (8, 8, 8)}
     stack = blocks(known)
     scores = drain(cell_scorer(settings_for(Recipe(), made))(stack, maps_of(blocks())))
     assert scores["ap50"] == 1.0
 
 
+def test_one_cell_of_eight_more_is_no_reason_to_change_settings():
+    config = CONFIG.model_copy(update={"recipe": BEFORE})
+    recipe = TrainRecipe.model_validate({"scoring": {"n_watersheds": 1}})
+    validator = Validator([blocks()], config, recipe, settings=Predict(device="cpu", precision="fp32"))
+    made, told = drain(tuned(Perfect(), config, validator, recipe, settings_for(Recipe(), config)))
+    assert "ap50 0.889 -> 0.889" in told
+    assert settings_for(Recipe(), made) == settings_for(Recipe(), config)
+
+
 def test_the_old_settings_do_not_outlive_better_ones(monkeypatch):
     found = type("Tuning", (), {})()
     found.recipe = Recipe()
-    found.scores = found.base_scores = type("Scores", (), {"ap50": 1.0, "arand": 0.0})()
+    found.scores = found.base_scores = Scores(1.0, 0.0, 1.0)
 
     def tune(cases, base, **settings):
         yield from ()

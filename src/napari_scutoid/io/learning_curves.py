@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BEFORE = ("epoch", "steps", "seconds", "learning_rate", "train_loss", "valid_loss")
 _AFTER = (
     *("dice", "boundary_precision", "boundary_recall", "boundary_f1"),
-    *("ap50", "arand", "voi_split", "voi_merge", "wrong_cells"),
+    *("ap50", "panoptic_quality", "arand", "voi_split", "voi_merge", "wrong_cells"),
 )
 _WHOLE = {"epoch", "steps", "wrong_cells"}
 _ALWAYS = {"epoch", "steps", "seconds", "learning_rate"}
@@ -46,7 +46,7 @@ class EpochRecord:
         Mean over the outputs.
     boundary_precision, boundary_recall, boundary_f1 : float
         Of the output ``boundary``, voxel on voxel.
-    ap50, arand, voi_split, voi_merge : float
+    ap50, panoptic_quality, arand, voi_split, voi_merge : float
         Means over the validation stacks, of whole cells; the last two in bits.
     wrong_cells : int
         Sum over the validation stacks of the difference between the numbers of true and of predicted cells.
@@ -64,6 +64,7 @@ class EpochRecord:
     boundary_recall: float | None = None
     boundary_f1: float | None = None
     ap50: float | None = None
+    panoptic_quality: float | None = None
     arand: float | None = None
     voi_split: float | None = None
     voi_merge: float | None = None

@@ -80,6 +80,16 @@ def panoptic_quality(overlaps: Overlaps) -> PanopticQuality:
     )
 
 
+def iou_of_true_cells(overlaps: Overlaps) -> NDArray[np.float64]:
+    """Return the IoU of each true cell with the predicted one that matches it, by rising id; 0 where none does."""
+    ids = np.unique(overlaps.truth[overlaps.truth > 0])
+    iou = iou_of_pairs(overlaps)
+    matched = iou > 0.5
+    result = np.zeros(ids.size)
+    result[np.searchsorted(ids, overlaps.truth[matched])] = iou[matched]
+    return result
+
+
 def iou_of_pairs(overlaps: Overlaps) -> NDArray[np.float64]:
     """Return the IoU of the cells of each pair; 0 where one of them is no cell."""
     true, predicted = sizes(overlaps)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     CellScorer = Callable[[TrainingStack, Mapping[str, NDArray[np.float32]]], Steps[Record]]
     """Makes cells from a stack's probabilities and scores them: ap50, arand, voi_split, voi_merge, wrong_cells."""
 
-CELL_SCORES = ("ap50", "arand", "voi_split", "voi_merge", "wrong_cells")
+CELL_SCORES = ("ap50", "panoptic_quality", "arand", "voi_split", "voi_merge", "wrong_cells")
 SUMMED = ("wrong_cells",)
 """Scores of cells that are added over stacks; of the others, the mean is taken."""
 
@@ -55,7 +55,7 @@ class Validator:
     recipe : TrainRecipe
         Its loss.
     scorer : callable, optional
-        Scores whole cells. Where there is one, the objective is the mean of ap50 minus arand, as `tune` has it; else
+        Scores whole cells. Where there is one, the objective is the mean panoptic quality, as `tune` has it; else
         the mean intersection over union of the outputs.
     settings : Predict
         Where and how to predict.
@@ -144,5 +144,5 @@ def _cell_scores(rows: Sequence[Record]) -> Record:
 
 
 def _objective(scores: Record) -> float | None:
-    ap50, arand = scores.get("ap50"), scores.get("arand")
-    return None if ap50 is None else ap50 - (1.0 if arand is None else arand)
+    quality = scores.get("panoptic_quality")
+    return None if quality is None else float(quality)

@@ -35,6 +35,7 @@ _NAMES = {
     "boundary_recall": "boundary, recall",
     "boundary_f1": "boundary, F1",
     "ap50": "AP50, cells found",
+    "panoptic_quality": "panoptic quality",
     "arand": "ARAND error",
     "voi_split": "VOI split (bits)",
     "voi_merge": "VOI merge (bits)",
@@ -43,7 +44,14 @@ _NAMES = {
 _LOSSES = {"train_loss": BLUE, "valid_loss": ORANGE}
 _VOXELS = {"dice": INK, "boundary_precision": SKY, "boundary_recall": PURPLE, "boundary_f1": RED}
 _IOU_COLOURS = (BLUE, GREEN, ORANGE, (120, 70, 40), (0, 60, 110), (110, 140, 0), FAINT)
-_CELLS = {"ap50": BLUE, "arand": ORANGE, "voi_split": GREEN, "voi_merge": PURPLE, "wrong_cells": RED}
+_CELLS = {
+    "ap50": BLUE,
+    "panoptic_quality": SKY,
+    "arand": ORANGE,
+    "voi_split": GREEN,
+    "voi_merge": PURPLE,
+    "wrong_cells": RED,
+}
 
 _FINE = 3
 """Everything is drawn so many times larger and shrunk, which smooths all edges alike."""
@@ -60,7 +68,7 @@ class _Curve:
 
     @property
     def dashed(self) -> bool:
-        return self.name in _CELLS.keys() - {"ap50"}
+        return self.name in _CELLS.keys() - {"ap50", "panoptic_quality"}
 
     @property
     def right(self) -> bool:
@@ -164,7 +172,7 @@ def _best_row(columns: Mapping[str, Column], epoch: int | None) -> int | None:
         if epoch not in columns["epoch"]:
             raise ValueError(f"best_epoch must be one that columns hold, not {epoch}")
         return columns["epoch"].index(epoch)
-    for name, sign in (("ap50", -1), ("valid_loss", 1)):
+    for name, sign in (("panoptic_quality", -1), ("valid_loss", 1)):
         if _scored(columns, name):
             worth = [math.inf if value is None or not math.isfinite(value) else sign * value for value in columns[name]]
             return worth.index(min(worth))

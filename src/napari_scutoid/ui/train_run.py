@@ -191,8 +191,8 @@ def reopen(core: TrainCore, folder: Path) -> Steps[Reopened]:
     checked = yield from check(core, everything, {}, ignore)
     curves = folder / TRAINING / CURVES
     records = [asdict(record) for record in read_curves(curves)] if curves.is_file() else []
-    scored = [record for record in records if record["ap50"] is not None]
-    best = max(scored, key=lambda record: record["ap50"] - (record["arand"] or 0.0))["epoch"] if scored else None
+    scored = [record for record in records if record["panoptic_quality"] is not None]
+    best = max(scored, key=lambda record: record["panoptic_quality"])["epoch"] if scored else None
     return Reopened(recipe, stacks, ignore, checked.reports, records, best)
 
 
