@@ -109,7 +109,7 @@ def test_the_real_program_segments_a_real_file(make_napari_viewer, qtbot, tmp_pa
     viewer = make_napari_viewer(show=True)
     _dock, widget = viewer.window.add_plugin_dock_widget("napari-scutoid", "Segment")
     layers.add_image(viewer, drain(layers.load(open_volume(stack))), "tissue")
-
+    widget.cell_diameter.setValue(16)
     widget.segment_button.click()
     widget.panel.cancel_button.click()
     qtbot.waitUntil(lambda: not widget.is_busy)
@@ -117,7 +117,7 @@ def test_the_real_program_segments_a_real_file(make_napari_viewer, qtbot, tmp_pa
     assert len(viewer.layers) == 1
 
     widget.segment_button.click()
-    qtbot.waitUntil(lambda: not widget.is_busy)
+    qtbot.waitUntil(lambda: not widget.is_busy, timeout=300_000)
     image, *maps, cells = viewer.layers
     assert [layer.name.split()[-1] for layer in maps] == ["foreground", "boundary"]
     for layer in (image, cells):

@@ -166,7 +166,8 @@ class SegmentResult(QWidget):
             if layers.kind_of(layer) == "labels":
                 layer.visible = False
         cells = layers.add_labels(self._viewer, result.labels, f"{self._name} cells", result.provenance)
-        self._result, self._cells = result, weakref.ref(cells)
+        # napari hands a plugin a proxy, which nobody else holds.
+        self._result, self._cells = result, weakref.ref(getattr(cells, "__wrapped__", cells))
         self._viewer.layers.selection.active = cells
         self._on_outlines()
         self._update()
