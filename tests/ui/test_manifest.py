@@ -21,7 +21,26 @@ def manifest():
 def test_the_manifest_is_valid_and_its_targets_exist(manifest):
     manifest.validate_imports()
     assert manifest.name == "napari-scutoid"
-    assert [widget.display_name for widget in manifest.contributions.widgets] == ["Segment"]
+    names = ["Open stack", "Prepare", "Segment", "Train", "Batch"]
+    assert [widget.display_name for widget in manifest.contributions.widgets] == names
+    in_menu = [item.command for item in manifest.contributions.menus["scutoid"]]
+    assert in_menu == [widget.command for widget in manifest.contributions.widgets]
+
+
+def test_all_files_that_are_read_and_written_are_offered(manifest):
+    from napari_scutoid.io.suffixes import READ_FILES, WRITTEN
+
+    (reader,) = manifest.contributions.readers
+    # Any archive is a .zip: those are opened in the window, where a person says that it is a stack.
+    assert {pattern.removeprefix("*") for pattern in reader.filename_patterns} == {*READ_FILES, ".zarr"} - {".zip"}
+    written = {suffix for suffixes in WRITTEN.values() for suffix in suffixes}
+    for writer in manifest.contributions.writers:
+        assert set(writer.filename_extensions) == written
+
+
+def test_the_icon_is_in_the_package(manifest):
+    package, name = manifest.icon.split(":")
+    assert (Path(sys.modules[package].__file__).with_name(name)).read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_opening_the_menu_loads_nothing_heavy(manifest):
