@@ -46,11 +46,9 @@ def _read_recipe(file: Path) -> Recipe:
 
 
 def _write_recipe(file: Path, recipe: Recipe) -> None:
-    from napari_scutoid.io.atomic import replacing
-    from napari_scutoid.recipe import recipe_yaml
+    from napari_scutoid.ui.recipe_bar import write_recipe
 
-    with replacing(file) as part:
-        part.write_text(recipe_yaml(recipe, only_set=True), encoding="utf-8")
+    write_recipe(file, recipe)
 
 
 @dataclass(frozen=True, slots=True)

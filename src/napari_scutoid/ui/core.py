@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Predict, Recipe
     from napari_scutoid.steps.cell_size import CellSize
-    from napari_scutoid.volume import Labels, Volume
+    from napari_scutoid.volume import ArrayLike, Labels, Volume
 
 
 def _inspect(path: Path) -> FileInfo:
@@ -100,6 +100,16 @@ def segment(core: Core, volume: Volume, recipe: Recipe, model: str) -> Steps[Res
     """Segment a stack."""
     yield Progress("Preparing")
     return (yield from core.run(volume, recipe, model))
+
+
+def choose_colours(labels: ArrayLike) -> Steps[dict[int, int]]:
+    """Choose the colour of each cell, of `colours.PALETTE`."""
+    import numpy as np
+
+    from napari_scutoid.steps.colouring import colouring
+    from napari_scutoid.ui.colours import PALETTE
+
+    return (yield from colouring(np.asarray(labels), len(PALETTE)))
 
 
 def look_at_models(core: Core, more: Sequence[str]) -> Steps[list[ModelCard]]:

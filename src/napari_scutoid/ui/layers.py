@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -275,6 +276,11 @@ def show_middle(viewer: napari.Viewer, layer: Layer) -> None:
     """Move the slider of the first axis to the middle of a layer, and leave 2D or 3D as it is."""
     low, high = layer.extent.world[:, 0]
     viewer.dims.set_point(viewer.dims.ndim - layer.ndim, (low + high) / 2)
+
+
+def held_weakly(layer: Any) -> weakref.ref[Any]:
+    """Return a weak reference to a layer: to itself, as napari hands plugins proxies of layers, which nobody keeps."""
+    return weakref.ref(getattr(layer, "__wrapped__", layer))
 
 
 def kind_of(layer: Layer) -> str:

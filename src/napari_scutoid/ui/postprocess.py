@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -17,6 +16,8 @@ from napari_scutoid.ui.preview_box import PreviewBox
 from napari_scutoid.ui.size_histogram import SizeHistogram
 
 if TYPE_CHECKING:
+    import weakref
+
     import napari
     from napari.layers import Image
     from numpy.typing import NDArray
@@ -188,7 +189,7 @@ class PostprocessSection(QWidget):
                 metadata={layers.METADATA: {"kind": "boundaries"}},
                 **layers.grid(labels),
             )
-            self._boundaries = weakref.ref(layer)
+            self._boundaries = layers.held_weakly(layer)
 
         if not self._panel.run("Finding boundaries", job, show, otherwise=self._uncheck_boundaries):
             self._uncheck_boundaries()

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFormLayout, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.recipe import Normalise, Recipe, read_recipe, recipe_yaml
+from napari_scutoid.recipe import Normalise, Recipe, read_recipe
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.crop_box import CropBox
 from napari_scutoid.ui.dock import Dock, embolden, heading
@@ -20,7 +20,7 @@ from napari_scutoid.ui.layer_choice import LayerChoice
 from napari_scutoid.ui.normalise_edit import NormaliseEdit
 from napari_scutoid.ui.note import Note
 from napari_scutoid.ui.preparing import planned, preparing
-from napari_scutoid.ui.recipe_bar import RecipeBar
+from napari_scutoid.ui.recipe_bar import RecipeBar, write_recipe
 from napari_scutoid.ui.summary import of_result, of_stack, too_large
 
 if TYPE_CHECKING:
@@ -123,12 +123,8 @@ class PrepareWidget(Dock):
 
     def save_recipe(self, file: Path) -> None:
         """Write the settings to a file."""
-        from napari_scutoid.io.atomic import replacing
-
         try:
-            text = recipe_yaml(self.value(), only_set=True)
-            with replacing(file) as part:
-                part.write_text(text, encoding="utf-8")
+            write_recipe(file, self.value())
         except ValidationError as error:
             problem = self._settings_problem() or str(error)
             self.panel.complain(ScutoidError("The recipe was not saved", problem, "correct it, and save again"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from napari_scutoid.ui.jobs import JobRunner
 from napari_scutoid.ui.note import Note
 
 if TYPE_CHECKING:
+    import weakref
+
     import napari
     from napari.layers import Labels as LabelsLayer
     from napari.layers import Layer
@@ -54,7 +55,7 @@ class PreviewBox(QWidget):
         self._centre: tuple[float, ...] | None = None
         self._is_stale = False
         self._layer: weakref.ref[LabelsLayer] | None = None
-        self._hidden: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._hidden: list[weakref.ref[Layer]] = []
         self.switch = QCheckBox("Preview in a box")
         self.switch.setToolTip(
             "<qt>Show at once what the settings do, in a piece of the stack. Other labels are hidden meanwhile.</qt>"
@@ -137,8 +138,9 @@ class PreviewBox(QWidget):
         if (layer := self.layer()) is not None:
             self._layer = None
             self._viewer.layers.remove(layer)
-        for other in self._hidden:
-            other.visible = True
+        for held in self._hidden:
+            if (other := held()) is not None:
+                other.visible = True
         self._hidden.clear()
 
     def _on_moved(self) -> None:
@@ -228,13 +230,13 @@ class PreviewBox(QWidget):
             active = self._viewer.layers.selection.active
             for other in self._viewer.layers:
                 if layers.kind_of(other) == "labels" and other.visible:
-                    self._hidden.add(other)
+                    self._hidden.append(layers.held_weakly(other))
                     other.visible = False
             metadata = {layers.METADATA: {"kind": "preview"}}
             layer = self._viewer.add_labels(done.labels.data, name=NAME, opacity=0.6, metadata=metadata, **grid)
             layer.editable = False
             layer.bounding_box.visible = True
-            self._layer = weakref.ref(layer)
+            self._layer = layers.held_weakly(layer)
             self._viewer.layers.selection.active = active
         else:
             layer.data = done.labels.data

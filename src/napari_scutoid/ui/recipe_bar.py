@@ -8,12 +8,29 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_scutoid.recipe import recipe_yaml
 from napari_scutoid.ui.help import HelpButton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_scutoid.recipe import Recipe, TrainRecipe
+
 FILTER = "Recipe (*.yaml *.yml)"
+
+
+def write_recipe(file: Path, recipe: Recipe | TrainRecipe) -> None:
+    """Write settings as YAML, those that were given only; the file appears whole or not at all.
+
+    Raises
+    ------
+    ScutoidError
+        When it cannot be written.
+    """
+    from napari_scutoid.io.atomic import replacing
+
+    with replacing(file) as part:
+        part.write_text(recipe_yaml(recipe, only_set=True), encoding="utf-8")
 
 
 class RecipeBar(QWidget):

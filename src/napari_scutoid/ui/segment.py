@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from napari_scutoid.command_line import as_used, segment_command
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.recipe import Normalise, Predict, Recipe, Rescale, read_recipe, recipe_yaml
+from napari_scutoid.recipe import Normalise, Predict, Recipe, Rescale, read_recipe
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.cell_diameter import CellDiameterEdit
 from napari_scutoid.ui.core import Core, segment
@@ -23,7 +23,7 @@ from napari_scutoid.ui.layer_source import axes_given, changes_of, part_of
 from napari_scutoid.ui.model_choice import ModelChoice
 from napari_scutoid.ui.note import Note
 from napari_scutoid.ui.preferences import PLUGIN, preferences
-from napari_scutoid.ui.recipe_bar import RecipeBar
+from napari_scutoid.ui.recipe_bar import RecipeBar, write_recipe
 from napari_scutoid.ui.scroll import ScrollColumn
 from napari_scutoid.ui.segment_result import SegmentResult
 from napari_scutoid.ui.voxel_size import ASSUMED_UM, FROM_LAYER, VoxelSizeEdit
@@ -191,9 +191,11 @@ class SegmentWidget(Dock):
     def save_recipe(self, file: Path) -> None:
         """Write the settings to a file."""
         try:
-            file.write_text(recipe_yaml(self.value(), only_set=True), encoding="utf-8")
-        except (OSError, ValidationError) as error:
-            self.panel.complain(ScutoidError("The recipe was not saved", str(error), "choose another folder or name"))
+            write_recipe(file, self.value())
+        except ValidationError as error:
+            self.panel.complain(ScutoidError("The recipe was not saved", str(error), "change what is marked"))
+        except ScutoidError as error:
+            self.panel.complain(error)
         else:
             self.panel.say(f"Saved {file}.")
 
@@ -306,7 +308,7 @@ class SegmentWidget(Dock):
     def event(self, event: QEvent | None) -> bool:
         """Ask no more when napari takes the widget out of its window."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            for asking in (self.model, self.device, self.estimate):
+            for asking in (self.model, self.device, self.estimate, self.result):
                 asking.stop()
         return bool(super().event(event))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,15 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.suffixes import save_filters, with_suffix
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.ui import layers
-from napari_scutoid.ui.core import Core, save
+from napari_scutoid.ui.colours import colour_cells
+from napari_scutoid.ui.core import Core, choose_colours, save
 from napari_scutoid.ui.dock import heading
+from napari_scutoid.ui.inquiry import Inquiry
 from napari_scutoid.ui.note import Note
 
 if TYPE_CHECKING:
+    import weakref
+
     import napari
     from napari.layers import Labels as LabelsLayer
     from napari.layers import Layer
@@ -58,6 +61,7 @@ class SegmentResult(QWidget):
         self._result: Result | None = None
         self._name = ""
         self._cells: weakref.ref[LabelsLayer] | None = None
+        self._colouring = Inquiry(self)
         self.postprocess: PostprocessSection | None = None
         self._recipe = Recipe()
         self.later = Note()
@@ -80,6 +84,7 @@ class SegmentResult(QWidget):
 
         self.outlines.toggled.connect(self._on_outlines)
         self.save_button.clicked.connect(self._on_save)
+        self._colouring.answered.connect(self._on_colours)
         panel.busyChanged.connect(self._update)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         self._update()
@@ -97,6 +102,10 @@ class SegmentResult(QWidget):
     def problem(self) -> str | None:
         """Return why the settings cannot be used, or None."""
         return None if self.postprocess is None else self.postprocess.problem()
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        self._colouring.stop()
 
     def cells(self) -> LabelsLayer | None:
         """Return the layer of the cells, or None where there is none, or no longer one."""
@@ -167,8 +176,10 @@ class SegmentResult(QWidget):
                 layer.visible = False
         cells = layers.add_labels(self._viewer, result.labels, f"{self._name} cells", result.provenance)
         # napari hands a plugin a proxy, which nobody else holds.
-        self._result, self._cells = result, weakref.ref(getattr(cells, "__wrapped__", cells))
+        self._result, self._cells = result, layers.held_weakly(cells)
         self._viewer.layers.selection.active = cells
+        data = result.labels.data
+        self._colouring.ask(lambda: choose_colours(data))
         self._on_outlines()
         self._update()
         return cells
@@ -176,6 +187,11 @@ class SegmentResult(QWidget):
     def _on_applied(self, result: Result) -> None:
         self._show_cells(result)
         self._panel.say(_outcome(result))
+
+    def _on_colours(self, colours: dict[int, int]) -> None:
+        cells = self.cells()
+        if cells is not None:
+            colour_cells(cells, colours)
 
     def _on_outlines(self) -> None:
         cells = self.cells()

@@ -27,7 +27,7 @@ from napari_scutoid.ui.dock import Dock, embolden, heading
 from napari_scutoid.ui.learning_curves import LearningCurves
 from napari_scutoid.ui.note import Note
 from napari_scutoid.ui.preferences import preferences
-from napari_scutoid.ui.recipe_bar import RecipeBar
+from napari_scutoid.ui.recipe_bar import RecipeBar, write_recipe
 from napari_scutoid.ui.slice_preview import SlicePreview, show_picture
 from napari_scutoid.ui.train_core import TrainCore, adopt, samples
 from napari_scutoid.ui.train_run import (
@@ -39,7 +39,6 @@ from napari_scutoid.ui.train_run import (
     reopen,
     train,
     without_split,
-    write_recipe,
 )
 from napari_scutoid.ui.train_settings import TrainSettings
 from napari_scutoid.ui.train_stacks import TrainStacks
@@ -249,6 +248,7 @@ class TrainWidget(Dock):
         run = self._run if self._phase == HALTED and self._run is not None else self._asked()
         file = self._runs() / f"{run.name}.yaml"
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             write_recipe(file, run.recipe)
         except (ScutoidError, OSError) as error:
             self.panel.complain(error)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.atomic import replacing
 from napari_scutoid.progress import Progress
-from napari_scutoid.recipe import TrainRecipe, recipe_yaml
+from napari_scutoid.recipe import TrainRecipe
 from napari_scutoid.recipe.train import Split
 from napari_scutoid.ui.train_core import ROLES, check, gather, renamed, shown
 
@@ -215,16 +215,3 @@ def command(run: TrainingRun, recipe_file: Path) -> list[str]:
     words += ["--recipe", str(recipe_file), "--device", run.device]
     words += [] if run.ignore is None else ["--ignore", str(run.ignore)]
     return [*words, "-o", run.name]
-
-
-def write_recipe(file: Path, recipe: TrainRecipe) -> None:
-    """Write settings as YAML, those that were given only.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as part:
-        part.write_text(recipe_yaml(recipe, only_set=True), encoding="utf-8")
