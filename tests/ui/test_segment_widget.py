@@ -169,7 +169,7 @@ def test_recipes_go_to_a_file_and_come_back(widget, tmp_path, told):
     widget.load_recipe(tmp_path / "r.yaml")
     assert "rescale.cell_diameter" in told[0]
     widget.save_recipe(tmp_path / "nowhere" / "r.yaml")
-    assert "was not saved" in told[1]
+    assert "could not be written" in told[1]
 
 
 def test_a_given_diameter_reaches_the_program(qtbot, widget, viewer, program):

@@ -234,11 +234,11 @@ class Transfer(Part):
     strategy: Literal["all", "freeze", "scratch"] = Field(
         "all",
         title="Strategy",
-        description="All: start from a model and train all of it, at a tenth of the learning rate. Freeze: keep its "
+        description="All: start from a model and train all of it, at half of the learning rate. Freeze: keep its "
         "encoder and train the rest. Scratch: start from random weights.",
     )
     start: str = Field("builtin", title="Start from", description="Name of a model, or its folder.")
-    rate: float = number(0.1, "Rate", "Factor on the learning rate with the strategy all.", ge=1e-4, le=1.0, decimals=4)
+    rate: float = number(0.5, "Rate", "Factor on the learning rate with the strategy all.", ge=1e-4, le=1.0, decimals=4)
 
 
 class Scoring(Part):
