@@ -3,8 +3,8 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/responsiveness.py [--quick] [--json FILE]
 
 A stack of 234 x 1024 x 1024 uint16 in a gzip-packed HDF5 file (--quick: 60 x 512 x 512) is opened in memory and left in
-its file, looked through slice by slice, prepared and segmented, with the windows of the plugin open. `ours` is the worst
-event during which a function of this project ran in the window's thread, with its name; `napari` the worst of all
+its file, looked through slice by slice, prepared and segmented, with the windows of the plugin open. `ours` is the
+worst event during which a function of this project ran in the window's thread, with its name; `napari` the worst of all
 others, such as drawing.
 """
 
