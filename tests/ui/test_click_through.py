@@ -35,17 +35,18 @@ def test_open_prepare_segment_save(stack, make_napari_viewer, qtbot, tmp_path, m
     assert opening.problem() is None
     opening.open_button.click()
     wait(opening)
-    image, truth = viewer.layers
+    image, truth = list(viewer.layers)
     assert image.data.ndim == 3 and truth.data.shape == image.data.shape
 
     preparing = dock("Prepare")
     preparing.image.setValue(image)
     preparing.labels.setValue(truth)
     preparing.setValue(Recipe.model_validate({"rescale": {"mode": "none"}}))
-    preparing.normalise.wanted.setChecked(False)  # what Segment does by itself
     preparing.crop.setValue(
         tuple(slice((n - k) // 2, (n + k) // 2) for n, k in zip(image.data.shape, KEPT, strict=True))
     )
+    preparing.normalise.wanted.setChecked(False)  # what Segment does by itself
+    assert preparing.problem() is None
     preparing.prepare_button.click()
     wait(preparing)
     prepared = next(layer for layer in viewer.layers if layer.name == f"{image.name} prepared")
