@@ -63,8 +63,8 @@ def test_two_processes_learn_as_one_with_the_doubled_batch(folder):
     assert first["steps"] == second["steps"] == alone.steps == 12
     assert first["losses"][1:] == pytest.approx([record["train_loss"] for record in alone.records[1:]], abs=1e-4)
     for mine, single in zip(first["weights"], alone.module.parameters(), strict=True):
-        # Adam's steps are as long where a gradient is all but rounding.
-        torch.testing.assert_close(torch.tensor(mine), single.detach(), atol=2e-3, rtol=0)
+        # Adam takes a whole step, here of 0.01, also where a gradient is all but rounding.
+        torch.testing.assert_close(torch.tensor(mine), single.detach(), atol=1e-2, rtol=0)
 
 
 def test_only_the_first_process_is_told_and_writes(folder):
