@@ -108,6 +108,8 @@ def _own(frame: FrameType | None) -> str:
 
 
 def _name(frame: FrameType) -> str:
+    if frame.f_globals.get("__name__") == __name__:
+        return "Qt itself"  # nothing of Python's runs within the event
     return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
 
 
