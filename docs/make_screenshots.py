@@ -115,6 +115,9 @@ def postprocess() -> None:
     """Show the section on post-processing, with a preview."""
     scene = _segmented()
     section = scene.widget.result.postprocess
+    section.preview.switch.click()
+    section.form.main.editors["weak_wall"].box.setValue(0.5)
+    scene.settle(lambda: "Cells in the box" in _words(section))
     _show(scene, section)
     scene.take("postprocess")
 
@@ -145,8 +148,8 @@ def batch() -> None:
         scene = Scene("Batch")
         widget = scene.widget
         widget.add([_samples() / "gland.mat", _samples() / "cyst.h5"])
-        widget.folder.line.setText(folder)
-        widget.folder.line.editingFinished.emit()
+        widget.folder.setText(folder)
+        widget.folder.editingFinished.emit()
         scene.settle(lambda: widget.problem() is None)
         widget.start()
         scene.rest()

@@ -246,9 +246,10 @@ def seconds_to_cells(*, cache: Path | None = None) -> float:
         File that remembers it; by default in the user's cache folder.
     """
     from napari_scutoid.network.device import choose_device
-    from napari_scutoid.network.measured import cache_file, machine, remembered
+    from napari_scutoid.network.measured import TIMES_HOLD_S, cache_file, machine, remembered
 
-    return remembered(machine(choose_device("cpu")), _timed, cache or cache_file("seconds_to_cells.json"))
+    file = cache or cache_file("seconds_to_cells.json")
+    return remembered(machine(choose_device("cpu")), _timed, file, again_after_s=TIMES_HOLD_S)
 
 
 def duration(seconds: float) -> str:

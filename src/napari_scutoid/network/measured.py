@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import time
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def remembered(key: str, measure: Callable[[], float], file: Path) -> float:
+def remembered(key: str, measure: Callable[[], float], file: Path, *, again_after_s: float | None = None) -> float:
     """Return what was measured before, or measure it and write it down.
 
     Parameters
@@ -26,12 +27,22 @@ def remembered(key: str, measure: Callable[[], float], file: Path) -> float:
     measure : callable
     file : path
         See `cache_file`. One that is damaged or cannot be written only costs measuring again.
+    again_after_s : float, optional
+        For times: once what is remembered is that old, measure again and keep the shorter one. The first may have been
+        taken while other programs ran, and would be wrong for ever.
     """
     numbers = _read(file)
     if key not in numbers:
         numbers[key] = measure()
         _write(file, numbers)
+    elif again_after_s is not None and _age_s(file) > again_after_s:
+        numbers[key] = min(numbers[key], measure())
+        _write(file, numbers)
     return numbers[key]
+
+
+TIMES_HOLD_S = 3600.0
+"""After so long, a time is measured again."""
 
 
 def cache_file(name: str) -> Path:
@@ -44,6 +55,13 @@ def machine(device: torch.device) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     threads = "" if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     return " | ".join((platform.node(), device.type, name, f"torch {torch.__version__}", threads))
+
+
+def _age_s(file: Path) -> float:
+    try:
+        return time.time() - file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _read(file: Path) -> dict[str, float]:

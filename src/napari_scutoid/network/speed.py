@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from napari_scutoid.network.device import choose_device
-from napari_scutoid.network.measured import cache_file, machine, remembered
+from napari_scutoid.network.measured import TIMES_HOLD_S, cache_file, machine, remembered
 from napari_scutoid.network.predict import predict
 from napari_scutoid.network.unet import build
 from napari_scutoid.progress import drain
@@ -46,7 +46,8 @@ def seconds_per_voxel(config: ModelConfig, facts: DeviceFacts, *, cache: Path | 
     network = f"{config.architecture.model_dump_json()} {len(config.outputs)}"
     digest = hashlib.sha256(network.encode()).hexdigest()[:16]
     key = " | ".join((machine(choose_device(facts.device)), facts.precision, digest))
-    return remembered(key, lambda: _timed(config, facts), cache or cache_file("seconds_per_voxel.json"))
+    file = cache or cache_file("seconds_per_voxel.json")
+    return remembered(key, lambda: _timed(config, facts), file, again_after_s=TIMES_HOLD_S)
 
 
 def _timed(config: ModelConfig, facts: DeviceFacts) -> float:

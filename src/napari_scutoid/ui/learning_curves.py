@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     Colour = tuple[int, int, int]
 
 LOSS: dict[str, tuple[str, Colour]] = {"train_loss": ("training", BLUE), "valid_loss": ("validation", ORANGE)}
-CELLS: dict[str, tuple[str, Colour]] = {"ap50": ("AP50, cells found", BLUE), "arand": ("ARAND, error", ORANGE)}
+CELLS: dict[str, tuple[str, Colour]] = {
+    "ap50": ("AP50, cells found", BLUE),
+    "panoptic_quality": ("panoptic quality", ORANGE),
+}
 LEFT, RIGHT, ABOVE, BELOW = 40, 10, 22, 20
 HEIGHT = 280
 MOST_DOTS = 40
@@ -36,8 +39,7 @@ class LearningCurves(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
             "<qt>Above: the loss, lower is better; where validation rises while training falls, the network learns by "
-            "heart. Below: scores of whole cells on the validation stacks, every few epochs; AP50 should rise, ARAND "
-            "fall.</qt>"
+            "heart. Below: scores of whole cells on the validation stacks, every few epochs; both should rise.</qt>"
         )
 
     def value(self) -> tuple[Record, ...]:
