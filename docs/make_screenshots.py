@@ -116,7 +116,7 @@ def postprocess() -> None:
     scene = _segmented()
     section = scene.widget.result.postprocess
     section.preview.switch.click()
-    section.form.main.editors["weak_wall"].box.setValue(0.5)
+    section.form.main["partition"].editors["weak_wall"].box.setValue(0.5)
     scene.settle(lambda: "Cells in the box" in _words(section))
     _show(scene, section)
     scene.take("postprocess")
