@@ -9,7 +9,8 @@ import pytest
 
 from kept_samples import kept_cells
 from napari_scutoid.pipeline import relabel
-from napari_scutoid.preview import Box, Preview
+from napari_scutoid.box import Box
+from napari_scutoid.preview import Preview
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Recipe
 

@@ -23,41 +23,13 @@ from napari_scutoid.steps.watershed import Stack
 from napari_scutoid.volume import Labels, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
+    from napari_scutoid.box import Box
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Recipe
     from napari_scutoid.result import Kept
     from napari_scutoid.steps.cell_sizes import SizeHistograms
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A piece of the working grid.
-
-    Parameters
-    ----------
-    start, shape : tuple of 3 ints
-        First voxel, and voxels along z, y, x.
-    """
-
-    start: tuple[int, int, int]
-    shape: tuple[int, int, int]
-
-    @classmethod
-    def around(cls, centre: Sequence[float], largest: Sequence[int], within: Sequence[int]) -> Box:
-        """Return the box around a place, moved where it would leave a grid, and no larger than that."""
-        z, y, x = (min(side, n) for side, n in zip(largest, within, strict=True))
-        middle = zip(centre, (z, y, x), within, strict=True)
-        first = [min(max(0, round(c - side / 2)), n - side) for c, side, n in middle]
-        return cls((first[0], first[1], first[2]), (z, y, x))
-
-    @property
-    def slices(self) -> tuple[slice, ...]:
-        """What cuts it from an array."""
-        return tuple(slice(first, first + n) for first, n in zip(self.start, self.shape, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

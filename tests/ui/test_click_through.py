@@ -71,6 +71,14 @@ def test_open_prepare_segment_save(stack, make_napari_viewer, qtbot, tmp_path, m
     coloured = picture[np.ptp(picture, axis=-1) > 20]
     assert len(coloured) > 0.02 * picture[..., 0].size and len(np.unique(coloured // 32, axis=0)) > 3
 
+    # A dock that is closed takes its preview along, which hid the cells.
+    preview = segmenting.result.postprocess.preview
+    preview.switch.click()
+    qtbot.waitUntil(lambda: preview.layer() is not None, timeout=300_000)
+    assert not cells.visible
+    segmenting.result.stop()
+    assert preview.layer() is None and cells.visible
+
     segmenting.result.save_labels(tmp_path / "cells.h5")
     wait(segmenting)
     np.testing.assert_array_equal(open_labels(tmp_path / "cells.h5", "label").data, cells.data)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -321,12 +320,10 @@ class BatchWidget(Dock):
         if self.device.facts() is None:
             self.device.refresh()
 
-    def event(self, event: QEvent | None) -> bool:
-        """Ask no more when napari takes the widget out of its window."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            for asking in (self.model, self.device, self._opening):
-                asking.stop()
-        return bool(super().event(event))
+    def taken_out(self) -> None:
+        """Ask no more."""
+        for asking in (self.model, self.device, self._opening):
+            asking.stop()
 
     def _lay_out(self) -> None:
         self.inputs = QWidget()

@@ -39,10 +39,14 @@ class Dock(QWidget):
         """Whether a job runs."""
         return self.panel.is_busy
 
+    def taken_out(self) -> None:
+        """Stop what runs beside the job; called when napari takes the widget out of its window."""
+
     def event(self, event: QEvent | None) -> bool:
         """Stop the job when napari takes the widget out of its window."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.panel.cancel()
+            self.taken_out()
         return bool(super().event(event))
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Layer
     from napari.layers import Labels as LabelsLayer
-    from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.volume import ArrayLike
@@ -263,13 +262,6 @@ def find_image(layers: Iterable[Layer], shown: Shown) -> Layer | None:
             if layer.metadata[METADATA].get("part") == shown.part:
                 return layer
     return None
-
-
-def labels_of(layer: LabelsLayer, made: Labels) -> Labels:
-    """Return a copy of the cells as the layer shows them now, with corrections made by hand since."""
-    # A copy, because the next stroke of the brush must not reach a worker that is writing them.
-    data: NDArray[np.uint32] = np.array(layer.data, np.uint32)
-    return replace(made, data=data)
 
 
 def show_middle(viewer: napari.Viewer, layer: Layer) -> None:

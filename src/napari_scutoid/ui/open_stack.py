@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
@@ -301,12 +300,10 @@ class OpenStackWidget(Dock):
         event.acceptProposedAction()
         self.choose_file(event.mimeData().urls()[0].toLocalFile())
 
-    def event(self, event: QEvent | None) -> bool:
-        """Stop making pictures when napari takes the widget out of its window."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._waiting.clear()
-            self._errands.forget()
-        return bool(super().event(event))
+    def taken_out(self) -> None:
+        """Stop making pictures."""
+        self._waiting.clear()
+        self._errands.forget()
 
     def _lay_out(self) -> None:
         self.form = QWidget()

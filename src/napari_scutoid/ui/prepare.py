@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 from pydantic import ValidationError
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
@@ -223,12 +223,10 @@ class PrepareWidget(Dock):
         self._viewer.layers.selection.active = made
         self.panel.say(f"Made “{made.name}”: choose it in Segment. “{image.name}” is hidden, and as it was.")
 
-    def event(self, event: QEvent | None) -> bool:
-        """Ask no more when napari takes the widget out of its window."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.grid.stop()
-            self.normalise.stop()
-        return super().event(event)
+    def taken_out(self) -> None:
+        """Ask no more."""
+        self.grid.stop()
+        self.normalise.stop()
 
     def _lay_out(self) -> None:
         self.settings = QWidget()

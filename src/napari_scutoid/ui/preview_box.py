@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QCoreApplication, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.ui import layers, notify
 from napari_scutoid.ui.editors import ChoiceBox
-from napari_scutoid.ui.jobs import JobRunner
+from napari_scutoid.ui.inquiry import Inquiry
 from napari_scutoid.ui.note import Note
 
 if TYPE_CHECKING:
@@ -48,12 +48,11 @@ class PreviewBox(QWidget):
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._runner = JobRunner()
+        self._making = Inquiry(self)
         self._kept: Kept | None = None
         self._recipe: Recipe | None = None
         self._preview: Preview | None = None
         self._centre: tuple[float, ...] | None = None
-        self._is_stale = False
         self._layer: weakref.ref[LabelsLayer] | None = None
         self._hidden: list[weakref.ref[Layer]] = []
         self.switch = QCheckBox("Preview in a box")
@@ -84,20 +83,15 @@ class PreviewBox(QWidget):
         self.extent.currentIndexChanged.connect(self._on_box)
         self.move_button.clicked.connect(self._on_moved)
         self._timer.timeout.connect(self._begin)
-        self._runner.succeeded.connect(self._on_made)
-        self._runner.failed.connect(self._on_failed)
-        self._runner.cancelled.connect(self._on_cancelled)
-        self.destroyed.connect(self._runner.cancel)
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self._runner.cancel)
+        self._making.answered.connect(self._on_made)
+        self._making.failed.connect(self._on_failed)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         self._update()
 
     @property
     def is_busy(self) -> bool:
         """Whether a preview is being made, or about to be."""
-        return self._runner.is_busy or self._timer.isActive()
+        return self._making.is_busy or self._timer.isActive()
 
     def setKept(self, kept: Kept | None) -> None:
         """State what the network said; None ends the preview."""
@@ -131,8 +125,7 @@ class PreviewBox(QWidget):
             self._refresh()
             return
         self._timer.stop()
-        self._is_stale = False
-        self._runner.cancel()
+        self._making.stop()
         self._preview = self._centre = None
         self.status.clear()
         if (layer := self.layer()) is not None:
@@ -156,8 +149,6 @@ class PreviewBox(QWidget):
             self._layer = None
             self.switch.setChecked(False)
 
-    # One job at a time: a newer wish cancels the older job, and is granted when that has ended.
-
     def _refresh(self) -> None:
         if self.switch.isChecked() and self._kept is not None and self._recipe is not None:
             self._timer.start()
@@ -166,42 +157,26 @@ class PreviewBox(QWidget):
         kept, recipe = self._kept, self._recipe
         if kept is None or recipe is None or not self.switch.isChecked():
             return
-        if self._runner.is_busy:
-            self._is_stale = True
-            self._runner.cancel()
-            return
-        self._is_stale = False
         if self._preview is None:
-            from napari_scutoid.preview import Box, Preview
+            from napari_scutoid.box import Box
+            from napari_scutoid.preview import Preview
 
             self._centre = self._centre or self._view_centre(kept)
             grid = kept.probabilities[BOUNDARY].shape
             self._preview = Preview(kept, Box.around(self._centre, self.extent.currentData(), grid))
         preview = self._preview
         self.status.setText("Making the cells in the box…")
-        self._runner.start("Preview", lambda: preview.cells(recipe))
+        self._making.ask(lambda: preview.cells(recipe))
 
     def _on_made(self, done: Previewed) -> None:
-        if self._again() or self._preview is None or self._preview.box != done.box:
+        if self._preview is None or self._preview.box != done.box:
             return
         self._show(done)
         self.status.clear()
         self.previewed.emit(done)
 
     def _on_failed(self, error: Exception) -> None:
-        if not self._again():
-            self.status.setText(f"⚠ {notify.tell(error)}")
-
-    def _on_cancelled(self) -> None:
-        self._again()
-
-    def _again(self) -> bool:
-        if not self.switch.isChecked():
-            return True
-        if self._is_stale:
-            self._begin()
-            return True
-        return False
+        self.status.setText(f"⚠ {notify.tell(error)}")
 
     # Where it is.
 

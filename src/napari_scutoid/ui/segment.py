@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.command_line import as_used, segment_command
@@ -305,12 +304,10 @@ class SegmentWidget(Dock):
         if self.device.facts() is None:
             self.device.refresh()
 
-    def event(self, event: QEvent | None) -> bool:
-        """Ask no more when napari takes the widget out of its window."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            for asking in (self.model, self.device, self.estimate, self.result):
-                asking.stop()
-        return bool(super().event(event))
+    def taken_out(self) -> None:
+        """Ask no more."""
+        for asking in (self.model, self.device, self.estimate, self.result):
+            asking.stop()
 
     def _lay_out(self) -> None:
         self.inputs = QWidget()

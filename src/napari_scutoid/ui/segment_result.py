@@ -104,8 +104,10 @@ class SegmentResult(QWidget):
         return None if self.postprocess is None else self.postprocess.problem()
 
     def stop(self) -> None:
-        """Ask for nothing more."""
+        """Ask for nothing more, and take the preview out: it hides other labels."""
         self._colouring.stop()
+        if self.postprocess is not None:
+            self.postprocess.preview.stop()
 
     def cells(self) -> LabelsLayer | None:
         """Return the layer of the cells, or None where there is none, or no longer one."""
