@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kept_samples import kept_cells
-from napari_scutoid.pipeline import relabel
 from napari_scutoid.box import Box
+from napari_scutoid.pipeline import relabel
 from napari_scutoid.preview import Preview
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Recipe
