@@ -32,9 +32,7 @@ def _slot(keys, key):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@numba.njit(
-    types.boolean(_KEYS, _SUMS, types.uint32, types.uint32, types.uint8, types.uint8), cache=True, nogil=True
-)
+@numba.njit(types.boolean(_KEYS, _SUMS, types.uint32, types.uint32, types.uint8, types.uint8), cache=True, nogil=True)
 def _meet(pairs, faces, a, b, wall_a, wall_b):  # type: ignore[no-untyped-def]
     """Count a face between two voxels; False where the table is too crowded."""
     low, high = np.uint64(min(a, b)), np.uint64(max(a, b))
