@@ -59,7 +59,7 @@ class GridEvidence:
                 return found
             if self.boundary_volume.dtype.kind == "f":
                 found = found * np.float32(255)
-            return np.rint(np.clip(found, 0, 255)).astype(np.uint8)
+            return _as_bytes(found)
         if self.image_volume is not None:
             return self._bright(self.image_volume, box)
         return np.zeros(box.shape, np.uint8)
@@ -71,7 +71,7 @@ class GridEvidence:
     def _bright(self, image: Volume, box: Box) -> NDArray[np.uint8]:
         """Return how far voxels stand out from what is common in their slice: deeper slices are darker."""
         around = box.padded(1, self.shape)
-        smooth = self._sampled(image, around).astype(np.float32)
+        smooth: NDArray[Any] = self._sampled(image, around).astype(np.float32)
         missing = [
             (int(outer == inner), int(outer_stop == inner_stop))
             for outer, inner, outer_stop, inner_stop in zip(around.start, box.start, around.stop, box.stop, strict=True)
@@ -81,7 +81,7 @@ class GridEvidence:
             line = np.moveaxis(smooth, axis, 0)
             smooth = np.moveaxis((line[:-2] + 2 * line[1:-1] + line[2:]) / 4, 0, axis)
         dark, bright = (level[box.slices[0], None, None] for level in self._levels)
-        return np.rint(np.clip((smooth - dark) / (bright - dark), 0, 1) * 255).astype(np.uint8)
+        return _as_bytes((smooth - dark) / (bright - dark) * np.float32(255))
 
     @cached_property
     def _levels(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -130,6 +130,11 @@ class GridEvidence:
             near, far = found.take(low, axis_number), found.take(low + 1, axis_number)
             found = near + (far - near) * share.reshape(wide)
         return found
+
+
+def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    rounded: NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return rounded
 
 
 class _Axis(NamedTuple):

@@ -103,8 +103,8 @@ class CellIndex:
             found = _tallied(labels, slab, evidence, planes)
             for cell, part in found.cells.items():
                 index._cells[cell] = _joined(index._cells.get(cell), part)
-            for pair, part in found.meetings.items():
-                index._meet(pair, part)
+            for pair, met in found.meetings.items():
+                index._meet(pair, met)
         yield Progress("Measuring cells", depth, depth)
         return index
 
