@@ -28,7 +28,7 @@ NAME = PACKAGE.name
 # Lowest level first. A room (a module or a folder right under the package) imports rooms of lower levels only.
 LEVELS = (
     {"errors", "progress"},
-    {"box", "recipe", "volume", "resources", "cli_progress"},
+    {"box", "pace", "recipe", "volume", "resources", "cli_progress"},
     {"steps", "metrics", "io", "synth", "picture", "command_line"},
     {"network", "proofread", "measure"},
     {"result"},

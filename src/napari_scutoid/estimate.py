@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_scutoid.pace import Outlook, Parts
 from napari_scutoid.pipeline import BYTES_PER_VOXEL, UNCERTAIN, settings_for
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Recipe
@@ -42,6 +43,8 @@ START = 0.5
 """Seconds to load the model."""
 HELD = 100 * 2**20
 """Bytes that libraries take when they first compute."""
+NETWORK_STEP = "Predicting"
+"""`napari_scutoid.network.predict.STEP`, which cannot be imported here without torch."""
 BLOCK = (48, 64, 64)
 """Voxels of the block on which the way from probabilities to cells is timed."""
 CELL = 16
@@ -70,8 +73,10 @@ class Estimate:
 
     Parameters
     ----------
-    seconds, most_seconds : float
-        With a usual share of tissue, and if tissue fills the stack.
+    parts : Parts
+        Seconds before the network, in it, and after it, with a usual share of tissue.
+    most_seconds : float
+        In all, if tissue fills the stack.
     peak_bytes : int
         The most memory that it takes at once beyond the stack, and beyond what the program takes anyway.
     working_shape : (int, int, int)
@@ -80,11 +85,20 @@ class Estimate:
         What should be looked at before it is run.
     """
 
-    seconds: float
+    parts: Parts
     most_seconds: float
     peak_bytes: int
     working_shape: Triple
     warnings: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """In all, with a usual share of tissue."""
+        return sum(self.parts)
+
+    def outlook(self) -> Outlook:
+        """Return what tells, while the run goes on, how long it still takes."""
+        return Outlook(self.parts, NETWORK_STEP)
 
     def __str__(self) -> str:
         shape = " x ".join(map(str, self.working_shape))
@@ -216,11 +230,15 @@ def estimate(
     stack, working = math.prod(shape), math.prod(grid)
 
     passes = _passes(grid, recipe, config, facts)
-    fixed = START + speed.cells * (working * GRID + stack * STACK)
+    # Of what each voxel of the stack costs, labels and their table are about half.
+    before = START + speed.cells * (working * GRID + stack * STACK / 2)
     if needs_cell_size(settings, voxel_size_um):
-        fixed += speed.cells * SIZING * voxels_to_size(shape)
-    of_tissue = speed.prediction * sum(passes) + speed.cells * working
+        before += speed.cells * SIZING * voxels_to_size(shape)
+    last = speed.cells * stack * STACK / 2
+    in_network, in_cells = speed.prediction * sum(passes), speed.cells * working
     share = 1.0 if recipe.predict.gate == "off" else TISSUE
+    parts = Parts(before, share * in_network, share * in_cells + last)
+    most = before + in_network + in_cells + last
 
     outputs = 4 * len(config.outputs) * working
     at_once = max(passes) * bytes_per_voxel(config.architecture, len(config.outputs), facts.precision)
@@ -234,7 +252,7 @@ def estimate(
     )
     warnings = [] if settings.mode == "cell_size" else [distortion_warning(factors, voxel_size_um)]
     warnings.append(_misfit(settings, factors, cell_size, config))
-    return Estimate(fixed + share * of_tissue, fixed + of_tissue, peak, grid, tuple(filter(None, warnings)))
+    return Estimate(parts, most, peak, grid, tuple(filter(None, warnings)))
 
 
 def seconds_to_cells(*, cache: Path | None = None) -> float:

@@ -15,6 +15,7 @@ from napari_scutoid.estimate import Estimate, Forecast
 from napari_scutoid.io.format import DatasetInfo, FileInfo
 from napari_scutoid.network.card import ModelCard
 from napari_scutoid.network.config import ModelConfig
+from napari_scutoid.pace import Parts
 from napari_scutoid.progress import Progress
 from napari_scutoid.recipe import Normalise
 from napari_scutoid.steps.cell_size import CellSize
@@ -132,7 +133,7 @@ class FakeProgram:
     def forecast(self, volume: Volume, recipe: Recipe, config: Any, cell_size: Any) -> Steps[Forecast]:
         self._note("forecast", (volume, recipe, cell_size))
         yield Progress("Timing the network")
-        estimate = Estimate(90.0, 150.0, 2 * 10**9, (3, 8, 10), ("The cells are small.",))
+        estimate = Estimate(Parts(10.0, 60.0, 20.0), 150.0, 2 * 10**9, (3, 8, 10), ("The cells are small.",))
         return Forecast(estimate, FakeDevice(), CellSize(16.0, 1.0, 0.1), 10**9)  # type: ignore[arg-type]
 
     def run(self, volume: Volume, recipe: Any, model: str) -> Generator[Progress, None, FakeResult]:

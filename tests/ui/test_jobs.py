@@ -7,7 +7,7 @@ import pytest
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
-from napari_scutoid.ui.jobs import JobRunner, Stopwatch, describe
+from napari_scutoid.ui.jobs import JobRunner
 
 
 class Diary:
@@ -169,35 +169,6 @@ def test_cancel_without_a_job_does_nothing(runner):
 
 def iter_nothing():
     yield Progress("Nothing")
-
-
-def test_remaining_time_follows_the_pace_of_the_step():
-    watch = Stopwatch()
-    assert watch.remaining(Progress("Predicting", 0, 10), 100.0) is None
-    assert watch.remaining(Progress("Predicting", 2, 10), 104.0) == pytest.approx(16.0)
-    assert watch.remaining(Progress("Watershed", 0, 10), 200.0) is None
-    assert watch.remaining(Progress("Watershed", 0, 10), 201.0) is None
-    assert watch.remaining(Progress("Watershed", 10, 10), 210.0) == 0.0
-
-
-def test_unknown_totals_have_no_remaining_time():
-    watch = Stopwatch()
-    watch.remaining(Progress("Opening", 0, 0), 0.0)
-    assert watch.remaining(Progress("Opening", 5, 0), 1.0) is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (1, "a few seconds left"),
-        (31, "about 30 s left"),
-        (58, "about 1 min left"),
-        (600, "about 10 min left"),
-        (7200, "about 2.0 h left"),
-    ],
-)
-def test_durations_read_like_speech(seconds, text):
-    assert describe(seconds) == text
 
 
 def test_a_job_that_ends_at_once_answers_after_start_has_returned(runner, qtbot, monkeypatch):

@@ -9,8 +9,9 @@ from qtpy.QtCore import QCoreApplication, Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.pace import Stopwatch, describe
 from napari_scutoid.ui import notify
-from napari_scutoid.ui.jobs import JobRunner, Stopwatch, describe
+from napari_scutoid.ui.jobs import JobRunner
 from napari_scutoid.ui.note import Note
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class JobPanel(QWidget):
         *,
         otherwise: Callable[[], None] | None = None,
         alone: bool = False,
+        watch: Stopwatch | None = None,
     ) -> bool:
         """Start a job, or tell the user why not.
 
@@ -109,6 +111,8 @@ class JobPanel(QWidget):
             Called instead after the job failed (the user knows already) or was cancelled.
         alone : bool
             Whether it needs the whole machine, as everything does that runs a network.
+        watch : Stopwatch, optional
+            What tells how long it still takes; by default each step by itself.
         """
         try:
             self._runner.start(title, job, alone=alone)
@@ -116,7 +120,7 @@ class JobPanel(QWidget):
             self.complain(refused)
             return False
         self._then, self._otherwise = then, otherwise or _done
-        self._watch = Stopwatch()
+        self._watch = watch or Stopwatch()
         self.bar.setRange(0, 0)
         self.status.setText(f"{title}…")
         self._update()
@@ -151,7 +155,9 @@ class JobPanel(QWidget):
             self.bar.setValue(progress.done)
             text += f": {progress.done} of {progress.total}"
         left = self._watch.remaining(progress, time.monotonic())
-        self.status.setText(text if left is None else f"{text}, {describe(left)} in this step")
+        if left is not None:
+            text += f", {describe(left)}" + ("" if self._watch.whole else " in this step")
+        self.status.setText(text)
 
     def _on_succeeded(self, result: object) -> None:
         then = self._over()

@@ -166,7 +166,9 @@ class SegmentWidget(Dock):
             self._ran = recipe.predict, model, result.provenance["prediction"]
             self.result.show_result(volume, result, layer)
 
-        self.panel.run("Segmenting", lambda: segment(self._core, volume, recipe, model), done, alone=True)
+        known = self.estimate.value()
+        watch = None if known is None else known.estimate.outlook()
+        self.panel.run("Segmenting", lambda: segment(self._core, volume, recipe, model), done, alone=True, watch=watch)
 
     def command(self) -> str:
         """Return the command line that does what `start` would, as it was done last where nothing has changed."""
