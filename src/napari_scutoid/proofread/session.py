@@ -1,0 +1,343 @@
+"""A correction at work: labels that edits change, with the way back and a journal that loses nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress
+from napari_scutoid.proofread.base import Base
+from napari_scutoid.proofread.change import UNTOUCHED, Change, cells_in
+from napari_scutoid.proofread.index import CellIndex
+from napari_scutoid.proofread.journal import Journal
+from napari_scutoid.proofread.journal_file import damaged
+from napari_scutoid.proofread.scene import Scene
+from napari_scutoid.volume import VoxelSize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.proofread.change import CellState
+    from napari_scutoid.proofread.history import History
+    from napari_scutoid.proofread.scene import Edit, Evidence
+    from napari_scutoid.volume import Labels
+
+_LARGEST_ID = 2**32 - 1
+
+
+class Session:
+    """Labels under correction; made by `begin`.
+
+    Attributes
+    ----------
+    labels : ndarray of uint32, shape (z, y, x)
+        One id per cell, changed in place: the array given to `begin` where that could be written.
+    lumen : ndarray of bool, same shape, or None
+        The lumen, in place as well, once there is one.
+    states : mapping of int to CellState
+        Of the cells that somebody said something of.
+    index : CellIndex
+        Of the labels as they are.
+    spacing : VoxelSize
+        Voxel edges; relative where unknown.
+    base : Base
+        The labels before the first edit.
+    author : str
+        Who is at work.
+    heard : list of callables
+        Called with every change after it was made, those by undo and redo too.
+    """
+
+    def __init__(self, grid: Labels, evidence: Evidence, journal: Journal, author: str = "") -> None:
+        self.labels: NDArray[np.uint32] = _changeable(grid.data)
+        self.lumen: NDArray[np.bool_] | None = None if grid.lumen is None else _changeable(grid.lumen)
+        self.index = CellIndex(grid.shape)
+        self.spacing = grid.voxel_size_um or VoxelSize(1.0, 1.0, 1.0)
+        self.author = author
+        self.heard: list[Callable[[Change], None]] = []
+        self._grid = grid
+        self._evidence = evidence
+        self._journal = journal
+        self._states: dict[int, CellState] = {}
+        self._held_by = ""
+
+    @classmethod
+    def begin(
+        cls, labels: Labels, evidence: Evidence, journal: str | Path | None = None, author: str = ""
+    ) -> Steps[Session]:
+        """Begin to correct labels, or continue where a journal stopped.
+
+        Parameters
+        ----------
+        labels : Labels
+            As they were before the first correction. Their array becomes the session's own where it is in memory and
+            may be written, and is changed from now on.
+        evidence : Evidence
+            What the image says of walls.
+        journal : path, optional
+            Where the journal lies, or begins where nothing is there; None for a session that ends with the program.
+        author : str
+            Who is at work.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        ScutoidError
+            When the journal cannot be used (see `Journal.resume`): neither it nor the labels are changed then.
+        """
+        base = yield from Base.of(labels)
+        if base.largest == _LARGEST_ID:
+            raise ScutoidError(
+                "These labels cannot be corrected",
+                f"there is no number left for a new cell: the largest is {_LARGEST_ID}",
+                "number the cells with smaller numbers",
+            )
+        yield Progress("Opening the journal")
+        resumes = journal is not None and Path(journal).exists()
+        opened = Journal.resume(Path(journal), base) if journal and resumes else Journal.begin(journal, base)
+        try:
+            session = cls(labels, evidence, opened, author)
+            yield from session._catch_up()
+            session.index = yield from CellIndex.build(session.labels, evidence)
+        except BaseException:
+            opened.close()
+            raise
+        return session
+
+    @property
+    def base(self) -> Base:
+        """The labels before the first edit."""
+        return self._journal.base
+
+    @property
+    def journal(self) -> Path | None:
+        """Where the journal lies."""
+        return self._journal.path
+
+    @property
+    def history(self) -> History:
+        """All that was done, and where its head is."""
+        return self._journal.history
+
+    @property
+    def states(self) -> MappingProxyType[int, CellState]:
+        """What was said of cells."""
+        return MappingProxyType(self._states)
+
+    @property
+    def next_id(self) -> int:
+        """Larger than every id that was ever used, those of undone edits too."""
+        return self._journal.largest + 1
+
+    def scene(self) -> Scene:
+        """Return what an edit may look at; it cannot change the labels through it."""
+        return Scene(
+            labels=_read_only(self.labels),
+            index=self.index,
+            spacing=self.spacing,
+            evidence=self._evidence,
+            lumen=None if self.lumen is None else _read_only(self.lumen),
+            states=self.states,
+            next_id=self.next_id,
+        )
+
+    def do(self, edit: Edit) -> Change:
+        """Plan an edit, write it to the journal, and only then make it.
+
+        Returns
+        -------
+        Change
+            What was made; where it is empty, nothing was written.
+
+        Raises
+        ------
+        ScutoidError
+            When it cannot be done, would change an accepted cell, or cannot be written: nothing is changed then.
+        ValueError
+            When the planned change does not start from the labels as they are.
+        """
+        self._refuse_held()
+        change = edit.plan(self.scene())
+        if change.is_empty:
+            return change
+        self._check(change)
+        self._journal.append(change, self.author)
+        self._make(change)
+        return change
+
+    def undo(self) -> Change | None:
+        """Take back the last edit; return what that changed, or None where nothing is done."""
+        step = self.history.undo_step
+        return None if step is None else self._go(step, "undo")[0]
+
+    def redo(self) -> Change | None:
+        """Do again what was taken back last; return what that changed, or None where nothing was."""
+        step = self.history.redo_step
+        return None if step is None else self._go(step, "redo")[0]
+
+    def jump(self, step: int) -> list[Change]:
+        """Go to any step of the history; 0 is the base.
+
+        Returns
+        -------
+        list of Change
+            What that changed, in this order.
+
+        Raises
+        ------
+        ScutoidError
+            When there is no such step, or the journal cannot be written: nothing is changed then.
+        """
+        if step not in self.history:
+            raise ScutoidError(
+                f"Step {step} cannot be reached", "the history has no such step", "choose one from the list"
+            )
+        return self._go(step, "jump")
+
+    def save(self, path: str | Path) -> Steps[None]:
+        """Write the labels as they are into a new file, with a table of cells beside it; see `saving.save_corrected`.
+
+        No edit is possible until it ends.
+        """
+        from napari_scutoid.proofread.saving import Corrected, save_corrected
+
+        self._refuse_held()
+        self._held_by = "they are being saved"
+        try:
+            lumen = self.lumen
+            if self._grid.lumen is None and lumen is not None and not lumen.any():
+                lumen = None
+            journals = () if self.journal is None else (self.journal,)
+            made = Corrected(self._grid, self.labels, lumen, dict(self._states), self.base, self.history, journals)
+            yield from save_corrected(path, made, self.index)
+        finally:
+            self._held_by = ""
+
+    def close(self) -> None:
+        """Let others open the journal; the session is over then."""
+        self._held_by = "the correction is closed"
+        self._journal.close()
+
+    def _go(self, step: int, action: str) -> list[Change]:
+        self._refuse_held()
+        undone, done = self.history.way(step)
+        # All of it is read before anything is changed: a damaged journal must not leave the labels half-way.
+        changes = [self._journal.change(one).inverse() for one in undone]
+        changes += [self._journal.change(one) for one in done]
+        if changes:
+            self._check_start(changes[0])
+            self._journal.move(step, action, self.author)
+        for change in changes:
+            self._make(change)
+        return changes
+
+    def _catch_up(self) -> Steps[None]:
+        """Bring the labels from the base to the journal's head."""
+        line = self.history.line()
+        made: list[int] = []
+        try:
+            for number, step in enumerate(line):
+                yield Progress("Doing the edits again", number, len(line))
+                change = self._journal.change(step)
+                self._check_start(change)
+                self._apply(change)
+                made.append(step)
+        except BaseException as error:
+            for step in reversed(made):
+                self._apply(self._journal.change(step).inverse())
+            if isinstance(error, ValueError):
+                raise damaged(self._journal.path, str(error)) from error
+            raise
+
+    def _check(self, change: Change) -> None:
+        """Refuse what no edit may do, before it is written."""
+        self._check_start(change)
+        if change.labels is None:
+            return
+        lost, won = cells_in(change.labels)
+        self._refuse_locked(change, lost | won)
+        if used := [cell for cell in sorted(won - {0}) if cell < self.next_id and cell not in self.index]:
+            raise ScutoidError(
+                f"{change.title} is not possible",
+                f"there was a cell {used[0]} before, and no other cell gets its number",
+                f"give the new cell the number {self.next_id}, or undo what removed cell {used[0]}",
+            )
+
+    def _check_start(self, change: Change) -> None:
+        """Raise ValueError unless a change starts from what is there."""
+        for part, array in ((change.labels, self.labels), (change.lumen, self.lumen)):
+            if part is None:
+                continue
+            if not part.box.is_within(self.labels.shape):
+                raise ValueError(f"{change.kind} leaves the stack: {part.box}, shape {self.labels.shape}")
+            there = np.zeros(1, np.bool_) if array is None else array[part.box.slices][part.where()]
+            if not np.array_equal(np.broadcast_to(there, part.n), part.values()[0].astype(there.dtype)):
+                raise ValueError(f"{change.kind} does not start from the labels as they are")
+        for state in change.states:
+            if self._states.get(state.cell, UNTOUCHED) != state.before:
+                raise ValueError(f"{change.kind} does not start from the state of cell {state.cell}")
+
+    def _refuse_locked(self, change: Change, cells: Iterable[int]) -> None:
+        locked = sorted(cell for cell in cells if self._states.get(cell, UNTOUCHED).accepted)
+        if locked:
+            raise ScutoidError(
+                f"{change.title} is not possible",
+                f"it would change {'cell' if len(locked) == 1 else 'cells'} {', '.join(map(str, locked))}, "
+                f"which {'is' if len(locked) == 1 else 'are'} accepted",
+                "unlock first what is to be changed",
+            )
+
+    def _refuse_held(self) -> None:
+        if self._held_by:
+            raise ScutoidError("The labels cannot be changed now", self._held_by, "wait, or open the stack again")
+
+    def _make(self, change: Change) -> None:
+        """Change the labels, the index and the states, and tell all who listen."""
+        if change.labels is None:
+            self._apply(change)
+        else:
+            box = change.labels.box
+            before = self.labels[box.slices].copy()
+            self._apply(change)
+            self.index.update(self.labels, box, before, self._evidence)
+        for listener in tuple(self.heard):
+            listener(change)
+
+    def _apply(self, change: Change) -> None:
+        if change.lumen is not None:
+            if self.lumen is None:
+                self.lumen = np.zeros(self.labels.shape, np.bool_)
+            change.lumen.apply(self.lumen)
+        if change.labels is not None:
+            change.labels.apply(self.labels)
+        for state in change.states:
+            if state.after == UNTOUCHED:
+                self._states.pop(state.cell, None)
+            else:
+                self._states[state.cell] = state.after
+
+
+def _changeable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that may be written without changing a file."""
+    at: Any = array
+    while at is not None:
+        if isinstance(at, np.memmap):
+            return np.array(array)
+        at = getattr(at, "base", None)
+    return array if array.flags.writeable else np.array(array)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
