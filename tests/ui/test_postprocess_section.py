@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -227,6 +228,36 @@ def test_moving_the_box_makes_a_new_preview_there(qtbot, section, viewer, kept):
     layer = section.preview.layer()
     assert layer.data.shape == (6, 8, 8)
     np.testing.assert_allclose(layer.translate, np.add(origin, np.multiply((4, 8, 16), SIZE)))
+
+
+@pytest.mark.parametrize(("keys", "moves"), [(("Shift",), True), ((), False)])
+def test_the_box_is_dragged_with_shift(qtbot, section, viewer, kept, keys, moves):
+    section.preview.extent.addItem("tiny", (6, 8, 8))
+    section.setKept(kept)
+    section.preview.extent.setCurrentIndex(section.preview.extent.count() - 1)
+    origin = np.array(kept.origin_um)
+    viewer.add_image(np.zeros(kept.shape), **layers.grid(kept.labels))
+    viewer.dims.set_point(0, origin[0])
+    viewer.scene.camera.center = (0, origin[1], origin[2])
+    with qtbot.waitSignal(section.preview.previewed, timeout=20_000):
+        section.preview.switch.setChecked(True)
+    mouse = SimpleNamespace(modifiers=keys, type="mouse_press", position=tuple(origin + np.multiply((1, 2, 2), SIZE)))
+    (drag,) = (call for call in viewer.mouse_drag_callbacks if call.__name__ == "_dragged")
+    going = drag(viewer, mouse)
+    assert (next(going, "over") is None) == moves
+    if moves:
+        assert not viewer.scene.camera.mouse_pan
+        mouse.type, mouse.position = "mouse_move", tuple(origin + np.multiply((1, 5, 6), SIZE))
+        next(going)
+        np.testing.assert_allclose(section.preview.layer().translate, origin + np.multiply((0, 3, 4), SIZE))
+        mouse.type = "mouse_release"
+        with qtbot.waitSignal(section.preview.previewed, timeout=20_000):
+            assert next(going, "over") == "over"
+    assert viewer.scene.camera.mouse_pan
+    there = (0, 3, 4) if moves else (0, 0, 0)
+    np.testing.assert_allclose(section.preview.layer().translate, origin + np.multiply(there, SIZE))
+    section.preview.stop()
+    assert drag not in viewer.mouse_drag_callbacks
 
 
 def test_boundaries_of_the_labels_are_a_layer(qtbot, section, viewer, kept):

@@ -9,6 +9,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.ui import layers, notify
+from napari_scutoid.ui.box_drag import KEY, BoxDrag
 from napari_scutoid.ui.editors import ChoiceBox
 from napari_scutoid.ui.inquiry import Inquiry
 from napari_scutoid.ui.note import Note
@@ -49,6 +50,7 @@ class PreviewBox(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._making = Inquiry(self)
+        self._drag = BoxDrag(viewer, self)
         self._kept: Kept | None = None
         self._recipe: Recipe | None = None
         self._preview: Preview | None = None
@@ -65,7 +67,9 @@ class PreviewBox(QWidget):
         self.extent.setToolTip("<qt>Voxels of the box along z, y, x. The larger, the longer each change takes.</qt>")
         self.extent.setSizeAdjustPolicy(ChoiceBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.move_button = QPushButton("Move here")
-        self.move_button.setToolTip("<qt>Put the box in the middle of what the viewer shows now.</qt>")
+        self.move_button.setToolTip(
+            f"<qt>Put the box in the middle of what the viewer shows now; or hold {KEY} and drag it there.</qt>"
+        )
         self.status = Note()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -85,6 +89,7 @@ class PreviewBox(QWidget):
         self._timer.timeout.connect(self._begin)
         self._making.answered.connect(self._on_made)
         self._making.failed.connect(self._on_failed)
+        self._drag.moved.connect(self._on_dragged)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         self._update()
 
@@ -128,6 +133,7 @@ class PreviewBox(QWidget):
         self._making.stop()
         self._preview = self._centre = None
         self.status.clear()
+        self._drag.stop()
         if (layer := self.layer()) is not None:
             self._layer = None
             self._viewer.layers.remove(layer)
@@ -138,6 +144,14 @@ class PreviewBox(QWidget):
 
     def _on_moved(self) -> None:
         self._centre = None
+        self._on_box()
+
+    def _on_dragged(self, by: tuple[float, ...]) -> None:
+        if self._kept is None or self._preview is None:
+            return
+        box, step = self._preview.box, self._grid(self._kept)["scale"]
+        moved = np.array(by) / np.array(step)
+        self._centre = tuple(first + n / 2 + more for first, n, more in zip(box.start, box.shape, moved, strict=True))
         self._on_box()
 
     def _on_box(self) -> None:
@@ -212,6 +226,7 @@ class PreviewBox(QWidget):
             layer.editable = False
             layer.bounding_box.visible = True
             self._layer = layers.held_weakly(layer)
+            self._drag.follow(layer)
             self._viewer.layers.selection.active = active
         else:
             layer.data = done.labels.data
