@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_scutoid.progress import drain
-from napari_scutoid.steps.colouring import colouring
+from napari_scutoid.steps.colouring import colouring, recoloured
 
 ANY_LABELS = arrays(np.uint32, st.tuples(*[st.integers(1, 4)] * 3), elements=st.integers(0, 9))
 
@@ -66,3 +66,20 @@ def test_nothing_to_colour():
 def test_no_colours_is_an_error():
     with pytest.raises(ValueError, match="n_colours"):
         drain(colouring(np.ones((1, 1, 1), np.uint32), 0))
+
+
+RING = {1: {2, 4}, 2: {1, 3}, 3: {2, 4}, 4: {3, 1}}
+
+
+def test_after_an_edit_only_its_cells_may_change_and_keep_what_is_free():
+    before = {1: 0, 2: 1, 3: 0, 4: 1}
+    assert recoloured([2, 3], RING.__getitem__, 4, before) == {}
+    ring = RING | {1: {2, 3, 4}, 3: {1, 2, 4}}
+    assert recoloured([3], ring.__getitem__, 4, before) == {3: 2}
+    assert before == {1: 0, 2: 1, 3: 0, 4: 1}
+
+
+def test_a_new_cell_gives_way_to_one_that_had_a_colour():
+    ring = {1: {2}, 2: {1, 3}, 3: {2}}
+    assert recoloured([1, 2], ring.__getitem__, 2, {1: 0, 3: 0}) == {2: 1}
+    assert recoloured([1, 2], ring.__getitem__, 1, {1: 0, 3: 0}) == {2: 0}  # more neighbours than colours
