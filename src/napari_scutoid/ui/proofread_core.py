@@ -1,0 +1,205 @@
+"""The doors from the Correct dock to the program, as jobs; a test may put its own in their place.
+
+What a door needs is imported when its job starts, in the worker's thread.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress
+from napari_scutoid.volume import Labels, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.proofread.journal import Found
+    from napari_scutoid.proofread.session import Session
+    from napari_scutoid.volume import ArrayLike, Volume
+
+SAVED_DATASET = "label"
+LUMEN_NAMES = ("lumen", "lumenImage")
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What is to be corrected.
+
+    Parameters
+    ----------
+    labels : Volume
+        The cells as they are shown.
+    name : str
+        Of what is shown.
+    author : str
+    folder : Path
+        Where labels that are in no file are saved before the first edit: without them no journal can be continued.
+    image, walls : Volume, optional
+        What the program may look at to help.
+    file : Path, optional
+        The one the labels were read from; None where they are in none.
+    dataset, axes : str, optional
+        Of that file, as for `open_labels`.
+    journal : Path, optional
+        The one to continue; None to begin another.
+    is_corrected : bool
+        Whether what is shown holds corrections already, so that only the file has the labels from before them.
+    """
+
+    labels: Volume
+    name: str
+    author: str
+    folder: Path
+    image: Volume | None = None
+    walls: Volume | None = None
+    file: Path | None = None
+    dataset: str | None = None
+    axes: str | None = None
+    journal: Path | None = None
+    is_corrected: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A session that has begun.
+
+    Parameters
+    ----------
+    session : Session
+    base : Labels
+        What it started from: voxel size, position, and the file that holds it. Its array is the session's.
+    told : str
+        What the user should know; empty for nothing.
+    """
+
+    session: Session
+    base: Labels
+    told: str = ""
+
+
+def look_beside(file: Path) -> Steps[list[Found]]:
+    """Look for journals beside a file of labels, the last changed first."""
+    from napari_scutoid.proofread.journal import journals_beside
+
+    yield Progress("Looking for a journal")
+    return journals_beside(file)
+
+
+def begin(asked: Asked) -> Steps[Begun]:
+    """Begin to correct labels, or continue.
+
+    Raises
+    ------
+    ScutoidError
+        When the labels are none, their place cannot be written to, or the journal to continue does not fit.
+    """
+    from napari_scutoid.proofread.evidence import GridEvidence
+    from napari_scutoid.proofread.journal import free_path
+    from napari_scutoid.proofread.session import Session
+
+    base, told = yield from _base(asked)
+    if base.source is None:
+        raise ValueError("labels to be corrected need a file")
+    evidence = GridEvidence.of(base, asked.walls, asked.image)
+    journal = asked.journal or free_path(base.source.path)
+    session = yield from Session.begin(base, evidence, journal, asked.author)
+    return Begun(session, base, told)
+
+
+@dataclass(frozen=True, slots=True)
+class ProofreadCore:
+    """What the Correct dock asks of the program."""
+
+    look_beside: Callable[[Path], Steps[list[Found]]] = field(default=look_beside)
+    begin: Callable[[Asked], Steps[Begun]] = field(default=begin)
+
+
+def _base(asked: Asked) -> Steps[tuple[Labels, str]]:
+    """Return the labels from before the first edit, which a file holds, and what to tell the user."""
+    own = yield from _in_file(asked)
+    grid: dict[str, Any] = {"voxel_size_um": asked.labels.voxel_size_um, "origin_um": asked.labels.origin_um}
+    if own is not None:
+        if asked.is_corrected or (yield from _is_same(own.data, asked.labels.data)):
+            return replace(own, **grid), ""
+    if asked.journal is not None:
+        raise ScutoidError(
+            "The corrections were not continued",
+            f"“{asked.name}” is not what is in {asked.file}, where they began",
+            "open the file again, and continue with the layer that comes of it; or begin anew with this one",
+        )
+    labels = Labels(_in_memory(asked.labels.data), history=asked.labels.history, **grid)
+    file = yield from _save_base(labels, asked)
+    return replace(labels, source=Source(str(file), SAVED_DATASET)), f"The labels were saved to {file} first."
+
+
+def _in_file(asked: Asked) -> Steps[Labels | None]:
+    """Return the labels in their file, with its lumen; None where there is none, or it holds no such labels."""
+    from napari_scutoid.io.open import inspect, open_labels, open_volume
+
+    yield Progress("Reading the labels")
+    if asked.file is None:
+        return None
+    try:
+        labels = open_labels(asked.file, asked.dataset, axes=asked.axes)
+        if labels.shape != asked.labels.shape:
+            return None
+        for found in inspect(asked.file).datasets:
+            if found.path.split("/")[-1] in LUMEN_NAMES and sorted(found.shape) == sorted(labels.shape):
+                lumen = open_volume(asked.file, found.path, axes=asked.axes).data[:]
+                if lumen.shape == labels.shape:
+                    labels = replace(labels, lumen=lumen != 0)
+    except ScutoidError:
+        if asked.journal is not None:
+            raise
+        return None
+    return labels
+
+
+def _is_same(one: NDArray[Any], other: ArrayLike) -> Steps[bool]:
+    for z in range(one.shape[0]):
+        yield Progress("Comparing with the file", z, one.shape[0])
+        if (one[z] != other[z]).any():
+            return False
+    return True
+
+
+def _in_memory(data: ArrayLike) -> NDArray[Any]:
+    """Return whole numbers that may be changed in place."""
+    import numpy as np
+
+    from napari_scutoid.volume import as_label_array
+
+    try:
+        array = as_label_array(np.asarray(data))
+    except ValueError as error:
+        raise ScutoidError(
+            "These labels cannot be corrected", str(error), "choose labels: one number per cell"
+        ) from error
+    return array if array.flags.writeable else np.array(array)
+
+
+def _save_base(labels: Labels, asked: Asked) -> Steps[Path]:
+    from napari_scutoid.io.open import save_result
+
+    yield Progress("Saving the labels first")
+    try:
+        asked.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScutoidError(
+            f"The folder {asked.folder} could not be made", str(error), "choose another one in napari's preferences"
+        ) from error
+    stem = re.sub(r"[^\w .-]+", "_", asked.name).strip(" .")[:LONGEST_NAME] or "cells"
+    number, file = 1, asked.folder / f"{stem}.h5"
+    while file.exists():
+        number += 1
+        file = asked.folder / f"{stem} {number}.h5"
+    save_result(file, labels, {}, {"saved_before_corrections_of": asked.name})
+    return file
