@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_scutoid import __version__, cli_batch, cli_models, cli_train
+from napari_scutoid import __version__, cli_batch, cli_models, cli_replay, cli_train
 from napari_scutoid.cli_progress import follow as _follow
 from napari_scutoid.cli_progress import tell as _tell
 from napari_scutoid.errors import ScutoidError, as_problem
@@ -36,6 +36,7 @@ app = typer.Typer(
 app.add_typer(cli_models.app, name="models")
 app.command(cls=cli_train.Several)(cli_train.train)
 app.command()(cli_batch.batch)
+app.command()(cli_replay.replay)
 
 
 class Device(StrEnum):

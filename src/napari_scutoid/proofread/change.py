@@ -113,6 +113,16 @@ class Difference:
         """Return the difference back."""
         return replace(self, before=self.after, after=self.before)
 
+    def renumbered(self, ids: Mapping[int, int]) -> Difference:
+        """Return the difference with other ids for some cells; none of the new ones may be in it."""
+        packed = []
+        for values in self.values():
+            changed = values.copy()
+            for old, new in ids.items():
+                changed[values == old] = new
+            packed.append(zlib.compress(changed.tobytes(), _FAST))
+        return replace(self, before=packed[0], after=packed[1])
+
     def where(self) -> NDArray[np.bool_]:
         """Return the voxels of the box that differ.
 

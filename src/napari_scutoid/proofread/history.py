@@ -68,7 +68,7 @@ class Card:
     began, ended : datetime, optional
         Of the first and the last thing done; None where nothing is.
     worked : timedelta
-        How long somebody was at work: pauses of more than `LONGEST_PAUSE` do not count.
+        How long people were at work, added up: pauses of more than `LONGEST_PAUSE` do not count.
     n_edits : int
         Edits that are in effect.
     by_kind : mapping of str to int
@@ -192,13 +192,17 @@ class History:
     def card(self) -> Card:
         """Return who did what, when, and how long it took."""
         times = sorted(move.made_at for move in self.moves)
-        pauses = (later - earlier for earlier, later in itertools.pairwise(times))
+        worked = timedelta()
+        for author in {move.author for move in self.moves}:
+            own = sorted(move.made_at for move in self.moves if move.author == author)
+            pauses = (later - earlier for earlier, later in itertools.pairwise(own))
+            worked += sum((pause for pause in pauses if pause <= LONGEST_PAUSE), timedelta())
         line = self.line()
         return Card(
             authors=tuple(dict.fromkeys(move.author for move in self.moves if move.author)),
             began=times[0] if times else None,
             ended=times[-1] if times else None,
-            worked=sum((pause for pause in pauses if pause <= LONGEST_PAUSE), timedelta()),
+            worked=worked,
             n_edits=len(line),
             by_kind=dict(Counter(self._steps[step].kind for step in line).most_common()),
             n_undone=len(self) - len(line),

@@ -106,7 +106,7 @@ def save_corrected(path: str | Path, made: Corrected, index: CellIndex | None = 
         When it cannot be written, or is the file that the labels were read from.
     """
     target = Path(path)
-    _refuse_base(target, made.base)
+    refuse_base(target, made.base)
     writer = writer_for(target)
     if index is None:
         index = yield from CellIndex.build(made.labels)
@@ -124,6 +124,16 @@ def table_path(path: Path) -> Path:
     return path.with_name(path.stem + TABLE_ENDING)
 
 
+def refuse_base(target: Path, base: Base) -> None:
+    """Refuse to write over the file that corrections start from."""
+    if base.file and os.path.realpath(target) == os.path.realpath(base.file):
+        raise ScutoidError(
+            f"{target} could not be written",
+            "the corrections start from this file, which is never changed: the journal needs it as it is",
+            "give another name",
+        )
+
+
 def _rows(index: CellIndex, states: Mapping[int, CellState]) -> list[list[Any]]:
     rows = []
     for cell in index.cells.tolist():
@@ -132,15 +142,6 @@ def _rows(index: CellIndex, states: Mapping[int, CellState]) -> list[list[Any]]:
         said = [state.accepted, state.valid, state.flagged, state.seen, index.touches_border(cell), state.note]
         rows.append([cell, index.voxels(cell), *place, *said])
     return rows
-
-
-def _refuse_base(target: Path, base: Base) -> None:
-    if base.file and os.path.realpath(target) == os.path.realpath(base.file):
-        raise ScutoidError(
-            f"{target} could not be written",
-            "the corrections start from this file, which is never changed: the journal needs it as it is",
-            "give another name",
-        )
 
 
 def _provenance_of(file: str) -> Mapping[str, Any]:

@@ -6,21 +6,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.base import Base
 from napari_scutoid.proofread.change import UNTOUCHED, Change, cells_in
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.journal import Journal
-from napari_scutoid.proofread.journal_file import damaged
+from napari_scutoid.proofread.present import Present
 from napari_scutoid.proofread.scene import Scene
 from napari_scutoid.volume import VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
@@ -37,18 +36,10 @@ class Session:
 
     Attributes
     ----------
-    labels : ndarray of uint32, shape (z, y, x)
-        One id per cell, changed in place: the array given to `begin` where that could be written.
-    lumen : ndarray of bool, same shape, or None
-        The lumen, in place as well, once there is one.
-    states : mapping of int to CellState
-        Of the cells that somebody said something of.
     index : CellIndex
         Of the labels as they are.
     spacing : VoxelSize
         Voxel edges; relative where unknown.
-    base : Base
-        The labels before the first edit.
     author : str
         Who is at work.
     heard : list of callables
@@ -56,8 +47,6 @@ class Session:
     """
 
     def __init__(self, grid: Labels, evidence: Evidence, journal: Journal, author: str = "") -> None:
-        self.labels: NDArray[np.uint32] = _changeable(grid.data)
-        self.lumen: NDArray[np.bool_] | None = None if grid.lumen is None else _changeable(grid.lumen)
         self.index = CellIndex(grid.shape)
         self.spacing = grid.voxel_size_um or VoxelSize(1.0, 1.0, 1.0)
         self.author = author
@@ -65,7 +54,7 @@ class Session:
         self._grid = grid
         self._evidence = evidence
         self._journal = journal
-        self._states: dict[int, CellState] = {}
+        self._present = Present(grid)
         self._held_by = ""
 
     @classmethod
@@ -107,12 +96,22 @@ class Session:
         opened = Journal.resume(Path(journal), base) if journal and resumes else Journal.begin(journal, base)
         try:
             session = cls(labels, evidence, opened, author)
-            yield from session._catch_up()
+            yield from session._present.catch_up(opened)
             session.index = yield from CellIndex.build(session.labels, evidence)
         except BaseException:
             opened.close()
             raise
         return session
+
+    @property
+    def labels(self) -> NDArray[np.uint32]:
+        """One id per cell, shape (z, y, x): always the same array, changed in place."""
+        return self._present.labels
+
+    @property
+    def lumen(self) -> NDArray[np.bool_] | None:
+        """The lumen, same shape, changed in place; None until there is one."""
+        return self._present.lumen
 
     @property
     def base(self) -> Base:
@@ -132,7 +131,7 @@ class Session:
     @property
     def states(self) -> MappingProxyType[int, CellState]:
         """What was said of cells."""
-        return MappingProxyType(self._states)
+        return MappingProxyType(self._present.states)
 
     @property
     def next_id(self) -> int:
@@ -218,7 +217,7 @@ class Session:
             if self._grid.lumen is None and lumen is not None and not lumen.any():
                 lumen = None
             journals = () if self.journal is None else (self.journal,)
-            made = Corrected(self._grid, self.labels, lumen, dict(self._states), self.base, self.history, journals)
+            made = Corrected(self._grid, self.labels, lumen, dict(self.states), self.base, self.history, journals)
             yield from save_corrected(path, made, self.index)
         finally:
             self._held_by = ""
@@ -235,33 +234,15 @@ class Session:
         changes = [self._journal.change(one).inverse() for one in undone]
         changes += [self._journal.change(one) for one in done]
         if changes:
-            self._check_start(changes[0])
+            self._present.check(changes[0])
             self._journal.move(step, action, self.author)
         for change in changes:
             self._make(change)
         return changes
 
-    def _catch_up(self) -> Steps[None]:
-        """Bring the labels from the base to the journal's head."""
-        line = self.history.line()
-        made: list[int] = []
-        try:
-            for number, step in enumerate(line):
-                yield Progress("Doing the edits again", number, len(line))
-                change = self._journal.change(step)
-                self._check_start(change)
-                self._apply(change)
-                made.append(step)
-        except BaseException as error:
-            for step in reversed(made):
-                self._apply(self._journal.change(step).inverse())
-            if isinstance(error, ValueError):
-                raise damaged(self._journal.path, str(error)) from error
-            raise
-
     def _check(self, change: Change) -> None:
         """Refuse what no edit may do, before it is written."""
-        self._check_start(change)
+        self._present.check(change)
         if change.labels is None:
             return
         lost, won = cells_in(change.labels)
@@ -273,22 +254,8 @@ class Session:
                 f"give the new cell the number {self.next_id}, or undo what removed cell {used[0]}",
             )
 
-    def _check_start(self, change: Change) -> None:
-        """Raise ValueError unless a change starts from what is there."""
-        for part, array in ((change.labels, self.labels), (change.lumen, self.lumen)):
-            if part is None:
-                continue
-            if not part.box.is_within(self.labels.shape):
-                raise ValueError(f"{change.kind} leaves the stack: {part.box}, shape {self.labels.shape}")
-            there = np.zeros(1, np.bool_) if array is None else array[part.box.slices][part.where()]
-            if not np.array_equal(np.broadcast_to(there, part.n), part.values()[0].astype(there.dtype)):
-                raise ValueError(f"{change.kind} does not start from the labels as they are")
-        for state in change.states:
-            if self._states.get(state.cell, UNTOUCHED) != state.before:
-                raise ValueError(f"{change.kind} does not start from the state of cell {state.cell}")
-
     def _refuse_locked(self, change: Change, cells: Iterable[int]) -> None:
-        locked = sorted(cell for cell in cells if self._states.get(cell, UNTOUCHED).accepted)
+        locked = sorted(cell for cell in cells if self.states.get(cell, UNTOUCHED).accepted)
         if locked:
             raise ScutoidError(
                 f"{change.title} is not possible",
@@ -304,37 +271,14 @@ class Session:
     def _make(self, change: Change) -> None:
         """Change the labels, the index and the states, and tell all who listen."""
         if change.labels is None:
-            self._apply(change)
+            self._present.apply(change)
         else:
             box = change.labels.box
             before = self.labels[box.slices].copy()
-            self._apply(change)
+            self._present.apply(change)
             self.index.update(self.labels, box, before, self._evidence)
         for listener in tuple(self.heard):
             listener(change)
-
-    def _apply(self, change: Change) -> None:
-        if change.lumen is not None:
-            if self.lumen is None:
-                self.lumen = np.zeros(self.labels.shape, np.bool_)
-            change.lumen.apply(self.lumen)
-        if change.labels is not None:
-            change.labels.apply(self.labels)
-        for state in change.states:
-            if state.after == UNTOUCHED:
-                self._states.pop(state.cell, None)
-            else:
-                self._states[state.cell] = state.after
-
-
-def _changeable(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that may be written without changing a file."""
-    at: Any = array
-    while at is not None:
-        if isinstance(at, np.memmap):
-            return np.array(array)
-        at = getattr(at, "base", None)
-    return array if array.flags.writeable else np.array(array)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

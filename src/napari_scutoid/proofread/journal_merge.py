@@ -1,0 +1,267 @@
+"""Two people correct two halves: their journals become one, and where they meet, both versions are listed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from napari_scutoid.proofread.change import Change, Difference, StateChange, cells_in
+from napari_scutoid.proofread.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.box import Box
+    from napari_scutoid.proofread.base import Base
+    from napari_scutoid.proofread.history import Step
+
+Keep: TypeAlias = Literal["first", "second"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An edit of one of the journals: what it was called and who made it when, and what it changes."""
+
+    step: Step
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """Edits of both journals that cannot both be made, with those that build on them.
+
+    Parameters
+    ----------
+    first, second : tuple of Entry
+        Both versions.
+    cells : tuple of int
+        Cells that both change, as far as they have a common number.
+    """
+
+    first: tuple[Entry, ...]
+    second: tuple[Entry, ...]
+    cells: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """Return both versions in words."""
+        place = self.first[0].change.centre
+        where = "" if place is None else " at z {:.0f}, y {:.0f}, x {:.0f}".format(*place)
+        which = f"cells {', '.join(map(str, self.cells))}" if self.cells else "the same voxels"
+        return f"{which}{where}\n  first: {_told(self.first)}\n  second: {_told(self.second)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of two journals.
+
+    Parameters
+    ----------
+    entries : tuple of Entry
+        The edits to make, in this order.
+    collisions : tuple of Collision
+        Where the journals meet.
+    left_out : tuple of Entry
+        The edits in collisions that are not among `entries`.
+    """
+
+    entries: tuple[Entry, ...]
+    collisions: tuple[Collision, ...]
+    left_out: tuple[Entry, ...]
+
+    def journal(self, path: Path | None, base: Base) -> Journal:
+        """Return a new journal of the merged edits, each with its own author and time; raises as `Journal.begin`."""
+        made = Journal.begin(path, base)
+        try:
+            for entry in self.entries:
+                made.append(entry.change, entry.step.author, entry.step.made_at)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+
+def merge_journals(base: Base, first: Journal, second: Journal, keep: Keep | None = None) -> Merged:
+    """Merge what two journals of the same labels have in effect; what is undone in them stays in them.
+
+    Edits collide where they change the same voxels or the same cells. All others are independent of each other: they
+    are made in the order of their times. New cells of the second journal whose ids the first has used get other ids.
+
+    Parameters
+    ----------
+    base : Base
+        The labels.
+    first, second : Journal
+        The journals; edits that both begin with, as copies of one journal do, are made once.
+    keep : {"first", "second"}, optional
+        Whose version of a collision to make; without it, neither.
+
+    Raises
+    ------
+    ScutoidError
+        When a journal is about other labels, or damaged.
+    """
+    for journal in (first, second):
+        journal.check_base(base)
+    one, other = ([Entry(j.history[step], j.change(step)) for step in j.history.line()] for j in (first, second))
+    n = _n_shared(one, other)
+    shared = one[:n]
+    largest = max([base.largest, *(max(_ids_of(entry.change), default=0) for entry in shared)])
+    new_ids = _new_ids(other[n:], largest, first.largest, max(first.largest, second.largest))
+    sides = _Side(one[n:]), _Side([_renumbered(entry, new_ids) for entry in other[n:]])
+    pairs = [(i, j) for i, touch in enumerate(sides[0].touches) for j in sides[1].meeting(touch)]
+    colliding = sides[0].with_dependents({i for i, _ in pairs}), sides[1].with_dependents({j for _, j in pairs})
+    left_out = (
+        set[int]() if keep == "first" else colliding[0],
+        set[int]() if keep == "second" else colliding[1],
+    )
+    kept = [
+        [entry for i, entry in enumerate(side.entries) if i not in without]
+        for side, without in zip(sides, left_out, strict=True)
+    ]
+    dropped = [side.entries[i] for side, without in zip(sides, left_out, strict=True) for i in sorted(without)]
+    return Merged((*shared, *_interleaved(*kept)), _collisions(sides, pairs), tuple(dropped))
+
+
+@dataclass(frozen=True, slots=True)
+class _Touch:
+    """What an edit changes: cells by id, voxels by mask."""
+
+    cells: frozenset[int]
+    parts: tuple[Difference, ...]
+
+    def shares_voxels(self, other: _Touch) -> bool:
+        return any(_overlap(a, b) for a in self.parts for b in other.parts)
+
+
+class _Side:
+    """One journal's edits, and which of them meet a given one."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self.touches = [_touch(entry.change) for entry in entries]
+        self._by_cell: dict[int, list[int]] = defaultdict(list)
+        for i, touch in enumerate(self.touches):
+            for cell in touch.cells:
+                self._by_cell[cell].append(i)
+        boxes = [(i, part.box) for i, touch in enumerate(self.touches) for part in touch.parts]
+        self._owner = np.array([i for i, _ in boxes], np.int64)
+        self._start = np.array([box.start for _, box in boxes], np.int64).reshape(-1, 3)
+        self._stop = np.array([box.stop for _, box in boxes], np.int64).reshape(-1, 3)
+
+    def meeting(self, touch: _Touch) -> set[int]:
+        """Return the edits that change a cell or a voxel that is changed there."""
+        found = {i for cell in touch.cells for i in self._by_cell.get(cell, ())}
+        for part in touch.parts:
+            near = ((self._start < part.box.stop) & (self._stop > part.box.start)).all(axis=1)
+            found |= {i for i in map(int, self._owner[near]) if i not in found and self.touches[i].shares_voxels(touch)}
+        return found
+
+    def with_dependents(self, edits: Iterable[int]) -> set[int]:
+        """Return edits with all later ones that build on them."""
+        found, waiting = set(edits), list(edits)
+        while waiting:
+            edit = waiting.pop()
+            more = {later for later in self.meeting(self.touches[edit]) if later > edit} - found
+            found |= more
+            waiting += more
+        return found
+
+
+def _touch(change: Change) -> _Touch:
+    parts = tuple(part for part in (change.labels, change.lumen) if part is not None)
+    return _Touch(frozenset(_ids_of(change)), parts)
+
+
+def _ids_of(change: Change) -> set[int]:
+    ids = {state.cell for state in change.states}
+    if change.labels is not None:
+        lost, won = cells_in(change.labels)
+        ids |= (lost | won) - {0}
+    return ids
+
+
+def _overlap(a: Difference, b: Difference) -> bool:
+    common = a.box.overlap(b.box)
+    return bool(common.size) and bool(np.any(_cut(a, common) & _cut(b, common)))
+
+
+def _cut(difference: Difference, box: Box) -> NDArray[np.bool_]:
+    return difference.where()[box.shifted([-first for first in difference.box.start]).slices]
+
+
+def _n_shared(one: Sequence[Entry], other: Sequence[Entry]) -> int:
+    n = 0
+    for a, b in zip(one, other, strict=False):
+        if (a.change, a.step.author, a.step.made_at) != (b.change, b.step.author, b.step.made_at):
+            break
+        n += 1
+    return n
+
+
+def _new_ids(entries: Iterable[Entry], common: int, used: int, largest: int) -> dict[int, int]:
+    """Return another id for each new one that the other journal has, or had, for another cell."""
+    new = {cell for entry in entries for cell in _ids_of(entry.change) if common < cell <= used}
+    return {cell: largest + 1 + i for i, cell in enumerate(sorted(new))}
+
+
+def _renumbered(entry: Entry, ids: Mapping[int, int]) -> Entry:
+    mine = {old: new for old, new in ids.items() if old in _ids_of(entry.change)}
+    if not mine:
+        return entry
+    change = entry.change
+    told = ", ".join(f"{old} is now {new}" for old, new in mine.items())
+    renamed = replace(
+        change,
+        title=f"{change.title} ({told})",
+        parameters=dict(change.parameters) | {"renumbered": {str(old): new for old, new in mine.items()}},
+        labels=None if change.labels is None else change.labels.renumbered(mine),
+        states=tuple(StateChange(mine.get(one.cell, one.cell), one.before, one.after) for one in change.states),
+    )
+    return Entry(replace(entry.step, title=renamed.title), renamed)
+
+
+def _interleaved(one: Sequence[Entry], other: Sequence[Entry]) -> list[Entry]:
+    """Return both in the order of their times; neither's own order changes, whatever its clock said."""
+    found: list[Entry] = []
+    i = j = 0
+    while i < len(one) and j < len(other):
+        if one[i].step.made_at <= other[j].step.made_at:
+            found.append(one[i])
+            i += 1
+        else:
+            found.append(other[j])
+            j += 1
+    return [*found, *one[i:], *other[j:]]
+
+
+def _collisions(sides: tuple[_Side, _Side], pairs: Sequence[tuple[int, int]]) -> tuple[Collision, ...]:
+    """Return the pairs, those that hang together as one."""
+    found = []
+    waiting = list(pairs)
+    while waiting:
+        group = [waiting.pop(0)]
+        ours, theirs = (sides[k].with_dependents({group[0][k]}) for k in (0, 1))
+        while more := [(i, j) for i, j in waiting if i in ours or j in theirs]:
+            group += more
+            waiting = [pair for pair in waiting if pair not in set(more)]
+            ours |= sides[0].with_dependents({i for i, _ in more})
+            theirs |= sides[1].with_dependents({j for _, j in more})
+        cells = {cell for i, j in group for cell in sides[0].touches[i].cells & sides[1].touches[j].cells}
+        first, second = (
+            tuple(side.entries[i] for i in sorted(chosen)) for side, chosen in zip(sides, (ours, theirs), strict=True)
+        )
+        found.append(Collision(first, second, tuple(sorted(cells))))
+    return tuple(found)
+
+
+def _told(entries: Iterable[Entry]) -> str:
+    return "; ".join(
+        f"{one.step.title} ({', '.join(filter(None, (one.step.author, f'{one.step.made_at:%Y-%m-%d %H:%M}')))})"
+        for one in entries
+    )
