@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari_scutoid.metrics import evaluate
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.training import compare
-from napari_scutoid.training.compare import ChangedCell, Comparison, compare_labels, compare_models
+from napari_scutoid.training.compare import ChangedCell, Comparison, compare_labels, compare_models, only_changed
 from napari_scutoid.training.stacks import Material
 from napari_scutoid.volume import Labels, Volume
 
@@ -34,6 +34,16 @@ def test_fixed_and_broken_cells_are_named_with_their_place():
     assert found.fixed == (ChangedCell(1, (1.5, 1.5, 1.5)), ChangedCell(2, (1.5, 1.5, 5.5)))
     assert found.broken == (ChangedCell(70000, (1.5, 1.5, 13.5)),)
     assert found.ap50_old == pytest.approx(2 / 5) and found.ap50_new == pytest.approx(3 / 4)
+
+
+def test_only_changed_cells_keep_their_labels():
+    truth = four_cells()
+    ids = sorted(set(np.unique(truth)) - {0})
+    found = compare_labels("stack", truth, merged(truth, ids[0], ids[1]), truth)
+    kept = only_changed(truth, found)
+    changed = [cell.id for cell in found.fixed]
+    assert changed and kept.dtype == np.uint32
+    np.testing.assert_array_equal(kept, np.where(np.isin(truth, changed), truth, 0))
 
 
 def test_the_same_segmentation_changes_nothing():

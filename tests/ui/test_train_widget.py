@@ -15,6 +15,7 @@ from training_fakes import FakeTrainer
 
 from napari_scutoid.recipe import TrainRecipe, read_train_recipe
 from napari_scutoid.ui import train as train_module
+from napari_scutoid.ui.comparison_layers import BROKEN, FIXED
 from napari_scutoid.ui.preferences import Preferences
 from napari_scutoid.ui.train import TrainWidget
 from napari_scutoid.ui.train_settings import TrainSettings
@@ -118,6 +119,25 @@ def test_from_stacks_to_a_model_that_can_be_chosen(qtbot, trainer, widget, tmp_p
     assert trainer.called("adopt") == [(folder, tmp_path / "models" / "my_model")]
     assert widget.settings.start.findText("my_model") > 0
     assert widget.name.text() == "my_model_2" and widget.problem() is None
+
+
+def test_cells_that_only_one_model_finds_are_shown_over_their_stack(qtbot, widget):
+    widget.start()
+    idle(qtbot, widget)
+    comparison, viewer = widget.comparison, widget._viewer
+    assert not comparison.view_button.isEnabled()
+    comparison.table.selectRow(0)
+    comparison.view_button.click()
+    idle(qtbot, widget)
+    assert [layer.name for layer in viewer.layers] == ["b", "b fixed (green) and broken (red)"]
+    cells = viewer.layers[1]
+    assert set(np.unique(cells.data)) == {0, 3, 5}
+    np.testing.assert_allclose(cells.get_color(5), FIXED, atol=0.01)
+    np.testing.assert_allclose(cells.get_color(3), BROKEN, atol=0.01)
+    assert viewer.dims.point[0] == pytest.approx(1.0)
+    comparison.view_button.click()
+    idle(qtbot, widget)
+    assert len(viewer.layers) == 3
 
 
 def test_no_model_is_replaced(qtbot, trainer, widget, told, tmp_path):

@@ -100,7 +100,9 @@ class FakeTrainer:
     def open_pair(self, pair: Pair) -> tuple[Volume, Labels]:
         if pair.name in self.unusable:
             raise ScutoidError("It could not be opened", self.unusable[pair.name], "do something")
-        return Volume(np.zeros(SHAPE)), Labels(np.ones(SHAPE, np.uint32))
+        cells = np.ones(SHAPE, np.uint32)
+        cells.flat[:6] = range(6)
+        return Volume(np.zeros(SHAPE)), Labels(cells)
 
     def check(self, material: FakeMaterial, ignore: int | None) -> Generator[Progress, None, StackReport]:
         self.calls.append(("check", (material.name, ignore)))

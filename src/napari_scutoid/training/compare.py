@@ -128,6 +128,20 @@ def compare_labels(name: str, truth: NDArray[Any], old: NDArray[Any], new: NDArr
     return StackComparison(name, _count(overlaps[0].truth), n_old, n_new, both, fixed_cells, broken_cells)
 
 
+def only_changed(truth: NDArray[Any], comparison: StackComparison) -> NDArray[np.uint32]:
+    """Return the true labels of the cells that only one model finds, 0 elsewhere.
+
+    Parameters
+    ----------
+    truth : ndarray of integers, shape (z, y, x)
+        What `comparison` was made with.
+    comparison : StackComparison
+    """
+    ids = np.array([cell.id for cell in (*comparison.fixed, *comparison.broken)], np.uint32)
+    labels = as_label_array(truth)
+    return np.where(np.isin(labels, ids), labels, np.uint32(0))
+
+
 def compare_models(
     old: str | Path,
     new: str | Path,

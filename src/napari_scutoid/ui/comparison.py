@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_scutoid.ui.dock import embolden
 from napari_scutoid.ui.note import Note
@@ -28,7 +28,15 @@ MOST_LISTED = 40
 
 
 class ComparisonTable(QWidget):
-    """A row a stack, and one for all."""
+    """A row a stack, and one for all.
+
+    Signals
+    -------
+    viewAsked : StackComparison
+        The fixed and broken cells of a stack are to be shown in the viewer.
+    """
+
+    viewAsked = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,11 +54,16 @@ class ComparisonTable(QWidget):
         self.summary, self.cells = Note(), Note()
         embolden(self.summary)
         self.cells.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.view_button = QPushButton("Show these cells")
+        self.view_button.setToolTip(
+            "<qt>Add them to the viewer, over their stack: fixed ones green, broken ones red.</qt>"
+        )
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.summary, self.table, self.cells):
+        for widget in (self.summary, self.table, self.cells, self.view_button):
             rows.addWidget(widget)
         self.table.itemSelectionChanged.connect(self._on_selection)
+        self.view_button.clicked.connect(self._on_view)
 
     def value(self) -> Comparison | None:
         """Return what is shown."""
@@ -75,11 +88,20 @@ class ComparisonTable(QWidget):
         self.setVisible(comparison is not None)
         self._on_selection()
 
+    def chosen(self) -> StackComparison | None:
+        """Return the stack whose row is chosen; None for the row of all."""
+        rows = self.table.selectionModel().selectedRows()
+        one = self._rows[rows[0].row()] if rows and rows[0].row() < len(self._rows) else None
+        return one if one is not None and self._value is not None and one in self._value.stacks else None
+
+    def _on_view(self) -> None:
+        if (one := self.chosen()) is not None:
+            self.viewAsked.emit(one)
+
     def _on_selection(self) -> None:
-        chosen = self.table.selectionModel().selectedRows()
-        one = self._rows[chosen[0].row()] if chosen and chosen[0].row() < len(self._rows) else None
-        is_total = one is not None and self._value is not None and one not in self._value.stacks
-        if one is None or is_total:
+        one = self.chosen()
+        self.view_button.setEnabled(one is not None and bool(one.fixed or one.broken))
+        if one is None:
             self.cells.setText("Click a stack to see which cells." if self._rows else "")
         else:
             self.cells.setText(f"Fixed: {_listed(one.fixed)}\nBroken: {_listed(one.broken)}")

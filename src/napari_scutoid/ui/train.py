@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.recipe import read_train_recipe
 from napari_scutoid.ui.comparison import ComparisonTable
+from napari_scutoid.ui.comparison_layers import find_changed, show_changed
 from napari_scutoid.ui.dock import Dock, embolden, heading
 from napari_scutoid.ui.learning_curves import LearningCurves
 from napari_scutoid.ui.note import Note
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_scutoid.recipe import TrainRecipe
-    from napari_scutoid.training.compare import Comparison
+    from napari_scutoid.training.compare import Comparison, StackComparison
     from napari_scutoid.training.run import NewModel
     from napari_scutoid.ui.train_core import EpochShown
 
@@ -118,6 +119,7 @@ class TrainWidget(Dock):
             editor.valueChanged.connect(self._update)
         self.name.textChanged.connect(self._update)
         self.settings.previewAsked.connect(self.preview)
+        self.comparison.viewAsked.connect(self.show_cells)
         for button, slot in (
             *((self.pause_button, self.pause), (self.open_button, self._on_open)),
             *((self.keep_button, self.compare), (self.compare_button, self.compare)),
@@ -196,6 +198,13 @@ class TrainWidget(Dock):
             names=(old, self._run.name),
         )
         self.panel.run("Comparing", job, partial(self._on_compared, on), **{**self._alone(), "otherwise": self._update})
+
+    def show_cells(self, one: StackComparison) -> None:
+        """Show the cells of a stack that one model finds and the other does not."""
+        if self._run is None:
+            return
+        stack = next(stack for stack in self._run.to_judge()[1] if stack.name == one.name)
+        self.panel.run("Opening the stack", partial(find_changed, stack, one), partial(show_changed, self._viewer))
 
     def adopt(self) -> None:
         """Put the new model among those that can be chosen."""
