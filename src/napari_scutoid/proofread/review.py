@@ -1,0 +1,286 @@
+"""One suspect after another: what to look at next, what was said of it, and how long the rest will take."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.proofread.change import cells_in
+from napari_scutoid.proofread.edits.states import Accept, Flag, MarkSeen, Note
+from napari_scutoid.proofread.history import LONGEST_PAUSE
+from napari_scutoid.proofread.reasons import Suspect, suspect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from napari_scutoid.proofread.change import Change
+    from napari_scutoid.proofread.session import Session
+    from napari_scutoid.proofread.suspects import Suspects
+
+_AT_ONCE = 4
+"""Cells beside an edit that are looked at again each time that somebody goes on."""
+_SHORTEST = timedelta(minutes=1)
+"""Work from which a pace can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which suspects to go through.
+
+    Parameters
+    ----------
+    unseen : bool
+        Only cells that nobody has accepted, skipped or flagged; an edit makes a cell unseen again.
+    flagged : bool
+        Only flagged cells, seen or not.
+    at_border : bool
+        Only cells that the stack's border cuts.
+    near : tuple of 3 floats, optional
+        Only cells whose middle lies around this place, in voxels.
+    within : float
+        How far from there, in the units of the spacing.
+    """
+
+    unseen: bool = True
+    flagged: bool = False
+    at_border: bool = False
+    near: tuple[float, float, float] | None = None
+    within: float = 0.0
+
+
+UNSEEN = Filter()
+
+
+class Review:
+    """The suspects of a session, the most probable error first; the order follows the edits.
+
+    Parameters
+    ----------
+    session : Session
+        What is corrected; the review hears of every change.
+    suspects : Suspects
+        Of its labels as they are now.
+    clock : callable
+        Returns the present time with its time zone.
+
+    Attributes
+    ----------
+    current : Suspect or None
+        The one that was shown last.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        suspects: Suspects,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.session, self.suspects = session, suspects
+        self.current: Suspect | None = None
+        self._clock = clock
+        self._order: list[tuple[float, int]] = []
+        self._key: dict[int, tuple[float, int]] = {}
+        self._passed: set[int] = set()
+        self._again: set[int] = set()
+        self._stale: dict[int, None] = {}
+        self._pace = _Pace()
+        for cell in suspects.cells:
+            self._place(cell)
+        session.heard.append(self._hear)
+
+    def close(self) -> None:
+        """Hear no more of the session."""
+        if self._hear in self.session.heard:
+            self.session.heard.remove(self._hear)
+
+    def __len__(self) -> int:
+        """Return how many cells wait to be seen."""
+        return len(self._order) + len(self._passed)
+
+    def next(self, which: Filter = UNSEEN) -> Suspect | None:
+        """Go to the most suspect cell that was not shown in this round; None where there is none.
+
+        A round ends where none is left; then those that were neither accepted, skipped nor flagged come again.
+        """
+        for stale in list(self._stale)[:_AT_ONCE]:
+            self._look_again(stale)
+        cell = self._first(which)
+        if cell is None and self._passed:
+            for passed in tuple(self._passed):
+                self._passed.discard(passed)
+                self._place(passed)
+            cell = self._first(which)
+        if cell is None:
+            self.current = None
+            return None
+        self._passed.add(cell)
+        self._take_out(cell)
+        return self.show(cell)
+
+    def show(self, cell: int) -> Suspect:
+        """Make any cell the current one; ScutoidError where there is none of this number."""
+        if cell not in self.suspects:
+            raise ScutoidError(f"Cell {cell} cannot be shown", "there is no such cell", "choose a cell of the stack")
+        if cell in self._stale:
+            self._look_again(cell)
+        self.current = suspect(self.session.scene(), self.suspects, cell)
+        return self.current
+
+    def accept(self) -> Change:
+        """Accept the current cell: no edit changes it until it is unlocked."""
+        return self.session.do(Accept((self._shown().cell,)))
+
+    def fix(self) -> Change:
+        """Apply what is proposed for the current cell.
+
+        Raises
+        ------
+        ScutoidError
+            When nothing is proposed, or it cannot be done any more.
+        """
+        shown = self._shown()
+        if shown.fix is None:
+            raise ScutoidError(
+                f"Nothing is proposed for cell {shown.cell}",
+                "no single edit would probably set it right",
+                "edit it by hand, accept it as it is, or flag it for later",
+            )
+        return self.session.do(shown.fix)
+
+    def skip(self) -> Change:
+        """Leave the current cell as it is, neither accepted nor to be shown again before it changes."""
+        return self.session.do(MarkSeen((self._shown().cell,)))
+
+    def flag(self, note: str = "") -> list[Change]:
+        """Keep the current cell for later, with a note in the user's words."""
+        cells = (self._shown().cell,)
+        changes = [self.session.do(Flag(cells))]
+        if note:
+            changes.append(self.session.do(Note(cells, note)))
+        return changes
+
+    def progress(self) -> str:
+        """Return how far the correction is: ``"412 of 2310 cells accepted, 61 an hour, about 31 h left"``."""
+        total = len(self.session.index)
+        accepted = sum(1 for cell, state in self.session.states.items() if state.accepted and cell in self.suspects)
+        worked = self._pace.until(self._clock(), [move.made_at for move in self.session.history.moves])
+        return in_words(accepted, total, worked)
+
+    def _shown(self) -> Suspect:
+        if self.current is None or self.current.cell not in self.suspects:
+            raise ScutoidError("No cell is shown", "none was asked for, or it is no more", "go to the next suspect")
+        return self.current
+
+    def _first(self, which: Filter) -> int | None:
+        candidates: Iterator[int]
+        if which.flagged:
+            states = self.session.states
+            flagged = [cell for cell, state in states.items() if state.flagged and cell in self.suspects]
+            candidates = iter(sorted(set(flagged) - self._passed, key=self._rank))
+        elif which.unseen:
+            candidates = (cell for _, cell in self._order)
+        else:
+            candidates = iter(cell for cell in self.suspects.cells if cell not in self._passed)
+        while True:
+            cell = next((cell for cell in candidates if self._fits(cell, which)), None)
+            if cell is None or cell not in self._stale:
+                return cell
+            self._look_again(cell)
+            return self._first(which)
+
+    def _fits(self, cell: int, which: Filter) -> bool:
+        index = self.session.index
+        if which.at_border and not index.touches_border(cell):
+            return False
+        if which.near is None:
+            return True
+        away = zip(index.centroid(cell), which.near, self.session.spacing, strict=True)
+        return sum(((a - b) * edge) ** 2 for a, b, edge in away) <= which.within**2
+
+    def _hear(self, change: Change) -> None:
+        for state in change.states:
+            self._again.discard(state.cell)
+            if state.after.accepted or state.after.seen or state.after.flagged:
+                self._passed.discard(state.cell)
+            self._place(state.cell)
+        if change.labels is None:
+            return
+        lost, won = cells_in(change.labels)
+        changed = (lost | won) - {0}
+        scene = self.session.scene()
+        judged = self.suspects.update(scene, changed)
+        if 0 in lost | won:  # its neighbours look at what is no cell with another surface now
+            self._stale.update(dict.fromkeys(cell for cell in judged if cell not in changed))
+        for cell in changed:
+            self._stale.pop(cell, None)
+            self._passed.discard(cell)
+            self._again.add(cell)
+        for cell in (*changed, *judged):
+            self._place(cell)
+
+    def _look_again(self, cell: int) -> None:
+        self._stale.pop(cell, None)
+        if cell in self.session.index:
+            for judged in self.suspects.update(self.session.scene(), (cell,)):
+                self._place(judged)
+
+    def _rank(self, cell: int) -> tuple[float, int]:
+        return -self.suspects.odds(cell).wrong, cell
+
+    def _waits(self, cell: int) -> bool:
+        if cell not in self.suspects or cell in self._passed:
+            return False
+        state = self.session.states.get(cell)
+        if state is None:
+            return True
+        return not (state.accepted or state.flagged or (state.seen and cell not in self._again))
+
+    def _place(self, cell: int) -> None:
+        """Put a cell where it belongs in the order, or take it out."""
+        self._take_out(cell)
+        if self._waits(cell):
+            self._key[cell] = self._rank(cell)
+            bisect.insort(self._order, self._key[cell])
+
+    def _take_out(self, cell: int) -> None:
+        key = self._key.pop(cell, None)
+        if key is not None:
+            del self._order[bisect.bisect_left(self._order, key)]
+
+
+class _Pace:
+    """How long somebody was at work, by the times of what was done: long pauses do not count."""
+
+    def __init__(self) -> None:
+        self._counted, self._worked = 0, timedelta()
+
+    def until(self, now: datetime, times: Sequence[datetime]) -> timedelta:
+        """Return the time worked; only what was done since the last call is added up."""
+        for i in range(max(1, self._counted), len(times)):
+            self._worked += _at_work(times[i] - times[i - 1])
+        self._counted = len(times)
+        return self._worked + (_at_work(now - times[-1]) if times else timedelta())
+
+
+def _at_work(pause: timedelta) -> timedelta:
+    return pause if timedelta() <= pause <= LONGEST_PAUSE else timedelta()
+
+
+def in_words(accepted: int, total: int, worked: timedelta) -> str:
+    """Return how far a correction is.
+
+    Examples
+    --------
+    >>> in_words(412, 2310, timedelta(hours=6.75))
+    '412 of 2310 cells accepted, 61 an hour, about 31 h left'
+    """
+    told = f"{accepted} of {total} cells accepted"
+    if accepted >= total or not accepted or worked < _SHORTEST:
+        return told
+    hours = worked.total_seconds() / 3600
+    left = (total - accepted) / (accepted / hours)
+    words = f"{left:.0f} h" if left >= 1.5 else f"{max(1, round(60 * left))} min"
+    return f"{told}, {accepted / hours:.0f} an hour, about {words} left"
