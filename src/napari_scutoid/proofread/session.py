@@ -36,6 +36,8 @@ class Session:
 
     Attributes
     ----------
+    base : Base
+        The labels before the first edit.
     index : CellIndex
         Of the labels as they are.
     spacing : VoxelSize
@@ -46,7 +48,8 @@ class Session:
         Called with every change after it was made, those by undo and redo too.
     """
 
-    def __init__(self, grid: Labels, evidence: Evidence, journal: Journal, author: str = "") -> None:
+    def __init__(self, grid: Labels, base: Base, evidence: Evidence, journal: Journal, author: str = "") -> None:
+        self.base = base
         self.index = CellIndex(grid.shape)
         self.spacing = grid.voxel_size_um or VoxelSize(1.0, 1.0, 1.0)
         self.author = author
@@ -95,7 +98,7 @@ class Session:
         resumes = journal is not None and Path(journal).exists()
         opened = Journal.resume(Path(journal), base) if journal and resumes else Journal.begin(journal, base)
         try:
-            session = cls(labels, evidence, opened, author)
+            session = cls(labels, base, evidence, opened, author)
             yield from session._present.catch_up(opened)
             session.index = yield from CellIndex.build(session.labels, evidence)
         except BaseException:
@@ -112,11 +115,6 @@ class Session:
     def lumen(self) -> NDArray[np.bool_] | None:
         """The lumen, same shape, changed in place; None until there is one."""
         return self._present.lumen
-
-    @property
-    def base(self) -> Base:
-        """The labels before the first edit."""
-        return self._journal.base
 
     @property
     def journal(self) -> Path | None:
