@@ -149,7 +149,9 @@ def test_whatever_is_painted(scene, target, allowed, radius, axis, data):
 def test_whatever_was_painted_with_napari(scene, allowed, layer, seed):
     rng = np.random.default_rng(seed)
     box = Box.whole(scene.shape)
-    stroke = Stroke(box, rng.random(scene.shape) < 0.4, rng.integers(0, 4, scene.shape).astype(np.uint32), layer, allowed)
+    stroke = Stroke(
+        box, rng.random(scene.shape) < 0.4, rng.integers(0, 4, scene.shape).astype(np.uint32), layer, allowed
+    )
     check_guarded(scene, stroke, allowed if layer == "cells" else Guards(allowed.outside, True, allowed.other_cells))
 
 

@@ -22,6 +22,9 @@ LARGEST_CELL = 4.0
 SIZE_WEIGHT = 0.15
 """What a cell e times too large or too small must gain in the closedness of its surface, 0 to 1."""
 
+TAKEN = 0.75
+"""How far a neighbour closes the surface: were it 1, two cells that neighbours enclose would beat each of them."""
+
 _EXPLORED = 100_000
 """Voxels that the front visits at most; larger cells are grown on a coarser grid."""
 
@@ -96,7 +99,7 @@ def grown(
     blocked = _joined(taken, joined, np.mean) >= 0.5
     reached = Box.of(np.isfinite(arrival))
     near = (reached or Box.whole(arrival.shape)).padded(1, arrival.shape).slices
-    last = _best_moment(arrival[near], blocked[near], wall[near], wanted)
+    last = _best_moment(arrival[near], blocked[near], wall[near], edges, wanted)
     cell = _refined(arrival, joined, free.shape) <= last if max(joined) > 1 else arrival <= last
     return _tidied((cell & free) | seed, seed, free, sigma)
 
@@ -119,7 +122,11 @@ def _arrival(
 
 
 def _best_moment(
-    arrival: NDArray[np.float64], blocked: NDArray[np.bool_], wall: NDArray[np.float32], wanted: float
+    arrival: NDArray[np.float64],
+    blocked: NDArray[np.bool_],
+    wall: NDArray[np.float32],
+    spacing: Sequence[float],
+    wanted: float,
 ) -> float:
     """Return when the front's surface is closed best, for its size.
 
@@ -138,12 +145,14 @@ def _best_moment(
         early, late = (np.delete(arrival, end, axis) for end in (-1, 0))
         first, second = (np.searchsorted(moments, side) for side in (early, late))
         joint = 0.5 * (np.delete(wall, -1, axis) + np.delete(wall, 0, axis))
-        evidence = np.where(np.delete(blocked, -1, axis) | np.delete(blocked, 0, axis), 1.0, joint)
+        beside = np.delete(blocked, -1, axis) | np.delete(blocked, 0, axis)
+        evidence = np.where(beside, np.maximum(joint, TAKEN), joint)
         opens, closes = np.minimum(first, second).ravel(), np.maximum(first, second).ravel()
-        for total, weight in ((area, None), (closed, evidence.ravel())):
+        for total, weight in ((area, np.ones(opens.shape)), (closed, evidence.ravel())):
+            weight = weight / spacing[axis]  # a face's area, up to a factor that all share
             total += np.bincount(opens, weight, len(total)) - np.bincount(closes, weight, len(total))
     area, closed = np.cumsum(area)[:-1], np.cumsum(closed)[:-1]
-    tightness = np.divide(closed, area, out=np.ones_like(closed), where=area > 0)
+    tightness = np.divide(closed, area, out=np.zeros_like(closed), where=area > 0)
     sizes = np.searchsorted(reached, moments, side="right")
     score = tightness - SIZE_WEIGHT * np.square(np.log(sizes / wanted))
     return float(moments[np.argmax(score)])
