@@ -72,19 +72,25 @@ class CellColormap(DirectLabelColormap):
     def _data_to_texture(self, values: Any) -> Any:
         if np.ndim(values) == 0:
             return self._data_to_texture(np.array([values]))[0]
-        if values.dtype.itemsize <= 2:
-            return super()._data_to_texture(values)
+        return super()._data_to_texture(values) if values.dtype.itemsize <= 2 else self.numbers(values)
+
+    def numbers(self, values: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Return the rows of `shades` that ids have."""
         if self.use_selection:
             return (values == self.selection).astype(np.uint8)
         # Ids beyond the table are cut to its last row, which is never in use.
         return self._table.take(values, mode="clip")
 
+    @property
+    def shades(self) -> NDArray[np.float32]:
+        """The colours, shape (rows, 4)."""
+        return np.array(list(self._values_mapping_to_minimum_values_set()[1].values()), np.float32)
+
     def map(self, values: Any) -> Any:
         """Return the colours of ids, with a last axis for red, green, blue and opacity."""
         if np.ndim(values) == 0 or np.asarray(values).dtype.itemsize <= 2:
             return super().map(values)
-        colours = np.array(list(self._values_mapping_to_minimum_values_set()[1].values()), np.float32)
-        return colours[self._data_to_texture(np.asarray(values))]
+        return self.shades[self.numbers(np.asarray(values))]
 
 
 class EditColours:
