@@ -105,7 +105,8 @@ class Cut:
         seeds = np.zeros(section.shape, np.uint32)
         for number, side in enumerate(np.sort(largest), 1):
             seeds[found == side] = number
-        return grown(None, seeds[None], seeds[None] == 0, (1.0, *edges))[0]
+        halves: NDArray[np.uint32] = grown(None, seeds[None], seeds[None] == 0, (1.0, *edges))[0]
+        return halves
 
 
 def _missed(cell: int, why: str) -> ScutoidError:

@@ -66,34 +66,34 @@ def proposals(scene: Scene, cell: int, n: int = 3) -> list[Change]:
     boundary = scene.evidence.boundary(box)
     joined = _coarseness(box.shape, scene.spacing)
     coarse = _mean(inside, joined) >= 0.5
-    wall = _mean(boundary, joined) / np.float32(255)
+    wall = _mean(boundary, joined) / 255
     edges = [edge * k for edge, k in zip(scene.spacing, joined, strict=True)]
     found: list[tuple[float, NDArray[np.uint8]]] = []
     for strength in _WALLS:
         regions = _regions(coarse, wall, edges, strength)
         found += _candidates(regions, wall, edges, 2 * n)
-    found += [(float(_worth_of(sides, wall, edges).score[0]), sides) for sides in _halves(coarse, edges)]
+    found += [(_worth_of(sides, wall, edges)[0], sides) for sides in _halves(coarse, edges)]
     found.sort(key=lambda candidate: -candidate[0])
     distinct: list[NDArray[np.uint8]] = []
-    for _, sides in found:
-        if len(distinct) < n and not any(_alike(sides, other) for other in distinct):
+    for score, sides in found:
+        if len(distinct) < n and np.isfinite(score) and not any(_alike(sides, other) for other in distinct):
             distinct.append(sides)
     levels = wall_levels(boundary, scene.spacing)
-    changes: list[Change] = []
+    changes: list[tuple[float, Change]] = []
     done: list[NDArray[np.uint32]] = []
     for sides in distinct:
         parts = whole(_refined(sides, joined, inside, levels, scene.spacing), inside, scene.spacing)
-        if len(np.unique(parts[parts > 0])) < 2 or any(_alike(parts, other) for other in done):
+        score, evidence = _worth_of(parts, boundary / 255, scene.spacing)
+        if not np.isfinite(score) or any(_alike(parts, other) for other in done):
             continue
         done.append(parts)
-        worth = _worth_of(parts, boundary / np.float32(255), scene.spacing)
-        told = {"proposed": True, "score": float(worth.score[0]), "evidence": float(worth.evidence[0])}
-        changes.append(divided(scene, cell, box, parts, "split", told))
-    return sorted(changes, key=lambda change: -change.parameters["score"])
+        told = {"proposed": True, "score": float(np.clip(score, 0, 1)), "evidence": evidence}
+        changes.append((score, divided(scene, cell, box, parts, "split", told)))
+    return [change for _, change in sorted(changes, key=lambda scored: -scored[0])]
 
 
 def _regions(
-    inside: NDArray[np.bool_], wall: NDArray[np.float32], edges: Sequence[float], strength: float
+    inside: NDArray[np.bool_], wall: NDArray[np.floating], edges: Sequence[float], strength: float
 ) -> NDArray[np.uint32]:
     """Return the cell flooded from the maxima of the distance to walls of at least that strength, 0 elsewhere."""
     import cc3d
@@ -120,11 +120,11 @@ def _regions(
 
 
 def _candidates(
-    regions: NDArray[np.uint32], wall: NDArray[np.float32], edges: Sequence[float], most: int
+    found: NDArray[np.uint32], wall: NDArray[np.floating], edges: Sequence[float], most: int
 ) -> list[tuple[float, NDArray[np.uint8]]]:
     """Return the best pairs of connected sides that regions make, with their scores."""
-    ids, numbers = np.unique(regions, return_inverse=True)
-    regions = numbers.reshape(regions.shape) + int(ids[0] != 0)
+    ids, numbers = np.unique(found, return_inverse=True)
+    regions: NDArray[np.intp] = numbers.reshape(found.shape) + int(ids[0] != 0)
     volumes = np.bincount(regions.ravel()).astype(np.float64)[1:] * np.prod(edges)
     if len(volumes) < 2:
         return []
@@ -141,14 +141,14 @@ def _candidates(
     score = _worth(cut, evidence, sets @ volumes, float(volumes.sum()), _background(regions, wall)).score
     first: NDArray[Any] = sets.astype(np.bool_)
     touching = area > 0
-    found = []
+    best: list[tuple[float, NDArray[np.uint8]]] = []
     for i in np.argsort(-score, kind="stable"):
-        if not np.isfinite(score[i]) or len(found) == most:
+        if not np.isfinite(score[i]) or len(best) == most:
             break
         if _is_connected(first[i], touching) and _is_connected(~first[i], touching):
             side = np.append(0, np.where(first[i], 1, 2)[np.searchsorted(groups, of)]).astype(np.uint8)
-            found.append((float(score[i]), side[regions]))
-    return found
+            best.append((float(score[i]), side[regions]))
+    return best
 
 
 def _halves(inside: NDArray[np.bool_], edges: Sequence[float]) -> list[NDArray[np.uint8]]:
@@ -176,25 +176,26 @@ def _worth(
     contrast = np.clip((evidence - background) / max(1 - background, 1e-6), 0, 1)
     # 1.5: voxel faces overstate a surface in the mean over its directions; 1.21 V^(2/3) is the section through a ball.
     waist = np.clip(1 - area / 1.5 / np.maximum(1.21 * (2 * smaller) ** (2 / 3), 1e-12), -1, 1)
-    score = np.clip((1 - _SHAPE_WEIGHT) * contrast + _SHAPE_WEIGHT * waist, 0, 1)
+    score = (1 - _SHAPE_WEIGHT) * contrast + _SHAPE_WEIGHT * waist
     return _Worth(np.where((smaller >= SMALLEST_SIDE * total) & (area > 0), score, -np.inf), evidence)
 
 
-def _worth_of(parts: NDArray[Any], wall: NDArray[np.float32], edges: Sequence[float]) -> _Worth:
+def _worth_of(parts: NDArray[Any], wall: NDArray[np.floating], edges: Sequence[float]) -> tuple[float, float]:
+    """Return score and evidence of the cut between parts 1 and 2; -inf where one is too small."""
     area, walls = _contacts(parts.astype(np.int64), wall, edges, 3)
     volumes = np.bincount(parts.ravel(), minlength=3)[1:] * float(np.prod(edges))
     side = volumes[:1].astype(np.float64)
     found = _worth(area[:1, 1], walls[:1, 1], side, float(volumes.sum()), _background(parts, wall))
-    return _Worth(np.maximum(found.score, 0), found.evidence)
+    return float(found.score[0]), float(found.evidence[0])
 
 
-def _background(regions: NDArray[Any], wall: NDArray[np.float32]) -> float:
+def _background(regions: NDArray[Any], wall: NDArray[np.floating]) -> float:
     """Return how much speaks for a wall at most places of the cell."""
     return float(np.median(wall[regions > 0]))
 
 
 def _contacts(
-    regions: NDArray[Any], wall: NDArray[np.float32], edges: Sequence[float], n: int
+    regions: NDArray[Any], wall: NDArray[np.floating], edges: Sequence[float], n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return for each two regions, 0 left out, the area of their faces, and the sum of the evidence times the area."""
     area, walls = np.zeros(n * n), np.zeros(n * n)
@@ -259,9 +260,9 @@ def _coarseness(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, in
     return z, y, x
 
 
-def _mean(part: NDArray[Any], joined: Sequence[int]) -> NDArray[np.float32]:
+def _mean(part: NDArray[Any], joined: Sequence[int]) -> NDArray[np.floating]:
     """Return means over blocks; the last ones may be smaller."""
-    found = part.astype(np.float32)
+    found: NDArray[Any] = part.astype(np.float32)
     for axis, k in enumerate(joined):
         starts = np.arange(0, found.shape[axis], k)
         lengths = np.diff(np.append(starts, found.shape[axis])).astype(np.float32)
