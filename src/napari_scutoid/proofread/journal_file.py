@@ -172,6 +172,8 @@ def _check_kind(path: Path) -> None:
         with contextlib.closing(_fixed(path)) as db:
             application, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in _STAMPS)
     except sqlite3.Error as error:
+        if _code(error) != sqlite3.SQLITE_NOTADB:
+            raise damaged(path, str(error)) from error
         raise ScutoidError(what, f"it is no journal of corrections ({error})", "choose another file") from error
     if application != APPLICATION_ID:
         raise ScutoidError(what, "it is a database, but not a journal of corrections", "choose another file")

@@ -1,0 +1,146 @@
+"""Two journals of the same labels: what fits together is made, what collides is listed, nothing is dropped unsaid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted import EDITS, Fill, act, base, begin
+
+from napari_scutoid.box import Box
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import drain
+from napari_scutoid.proofread.edits.states import Accept, Flag, Note
+from napari_scutoid.proofread.journal_merge import merge_journals
+from napari_scutoid.proofread.replay import replay
+
+LEFT, RIGHT = Box((0, 2, 0), (1, 1, 2)), Box((0, 2, 3), (1, 1, 2))
+
+
+def done(*edits, author="Ana", path=None):
+    session = begin(path, author=author)
+    for edit in edits:
+        act(session, edit)
+    return session
+
+
+def merged(first, second, keep=None):
+    return merge_journals(first.base, first._journal, second._journal, keep)
+
+
+def replayed(found, session):
+    journal = found.journal(None, session.base)
+    return drain(replay(base(), journal)), journal
+
+
+def titles(entries):
+    return [entry.step.title for entry in entries]
+
+
+def test_two_halves_become_one():
+    one = done(Fill(LEFT), Accept((1,)))
+    other = done(Fill(RIGHT), Accept((2,)), author="Ben")
+    found = merged(one, other)
+    assert found.collisions == found.left_out == ()
+    made, journal = replayed(found, one)
+    assert (made.labels[LEFT.slices] == 41).all()
+    assert (made.labels[RIGHT.slices] == 42).all()
+    assert {cell for cell, state in made.states.items() if state.accepted} == {1, 2}
+    assert journal.history.card().authors == ("Ana", "Ben")
+    assert "Fill with cell 41 (41 is now 42)" in [step.title for step in journal.history]
+    assert journal.change(3).parameters["renumbered"] == {"41": 42}
+    assert journal.largest == 42
+
+
+def test_no_id_of_an_undone_edit_is_given_to_another_cell():
+    one = done(Fill(LEFT), "undo", Fill(LEFT))
+    other = done(Fill(RIGHT), Fill(Box((1, 2, 3), (1, 1, 2))), author="Ben")
+    made, _ = replayed(merged(one, other), one)
+    assert set(np.unique(made.labels)) == {0, 1, 2, 3, 40, 42, 43, 44}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "cells"),
+    [
+        (Fill(LEFT, 1), Fill(LEFT, 2), ()),
+        (Fill(LEFT, 1), Fill(Box((1, 2, 0), (1, 1, 2)), 1), (1,)),
+        (Accept((1,)), Fill(Box((0, 0, 0), (1, 1, 1)), 0), (1,)),
+        (Note((3,), "a"), Note((3,), "b"), (3,)),
+        (Fill(LEFT, lumen=True), Fill(LEFT, 0, lumen=True), ()),
+    ],
+)
+def test_the_same_voxels_or_cells_collide(mine, theirs, cells):
+    one, other = done(mine, Flag((40,))), done(theirs, author="Ben")
+    found = merged(one, other)
+    (collision,) = found.collisions
+    assert collision.cells == cells
+    assert (len(collision.first), len(collision.second)) == (1, 1)
+    assert "Ana" in str(collision) and "Ben" in str(collision)
+    assert titles(found.entries) == ["Flag cell 40"]
+    assert len(found.left_out) == 2
+    for keep, session in (("first", one), ("second", other)):
+        chosen = merged(one, other, keep)
+        assert chosen.collisions == found.collisions
+        assert len(chosen.left_out) == 1
+        made, _ = replayed(chosen, one)
+        assert (made.labels == session.labels).all()
+
+
+def test_what_builds_on_a_collision_goes_with_it():
+    new = Fill(Box((1, 2, 2), (1, 1, 1)))
+    one = done(Fill(LEFT, 1))
+    other = done(Fill(LEFT, 2), Accept((2,)), new, author="Ben")
+    found = merged(one, other)
+    (collision,) = found.collisions
+    assert titles(collision.second) == ["Fill with cell 2", "Accept cell 2"]
+    assert titles(found.entries) == ["Fill with cell 41"]
+    assert titles(merged(one, other, "first").entries) == ["Fill with cell 1", "Fill with cell 41"]
+
+
+def test_two_places_are_two_collisions():
+    one = done(Note((1,), "a"), Note((2,), "a"))
+    other = done(Note((2,), "b"), Note((1,), "b"), author="Ben")
+    assert sorted(collision.cells for collision in merged(one, other).collisions) == [(1,), (2,)]
+
+
+def test_copies_of_one_journal_share_their_beginning(tmp_path):
+    path = tmp_path / "a.sqlite"
+    done(Fill(LEFT), Accept((1,)), path=path).close()
+    copy = tmp_path / "b.sqlite"
+    copy.write_bytes(path.read_bytes())
+    one, other = begin(path), begin(copy, author="Ben")
+    one.do(Note((41,), "a"))
+    other.do(Fill(RIGHT))
+    found = merged(one, other)
+    assert found.collisions == ()
+    assert titles(found.entries) == [
+        "Fill with cell 41",
+        "Accept cell 1",
+        "Note on cell 41",
+        "Fill with cell 42",
+    ]
+
+
+def test_other_labels_are_refused():
+    one, other = begin(), begin(labels=base(lumen=True))
+    with pytest.raises(ScutoidError, match="another lumen"):
+        merged(one, other)
+
+
+@given(st.lists(EDITS, max_size=5), st.lists(EDITS, max_size=5))
+@settings(max_examples=25)
+def test_whatever_is_merged_can_be_made_and_nothing_is_dropped_unsaid(mine, theirs):
+    one, other = done(*mine), done(*theirs, author="Ben")
+    n = len(one.history) + len(other.history)
+    for keep, session in (("first", one), ("second", other), (None, None)):
+        found = merged(one, other, keep)
+        assert len(found.entries) + len(found.left_out) == n
+        listed = [id(entry.change) for collision in found.collisions for entry in (*collision.first, *collision.second)]
+        assert {id(entry.change) for entry in found.left_out} <= set(listed)
+        made, _ = replayed(found, one)
+        if session is not None:
+            own = [entry for entry in found.entries if entry.step.author == session.author]
+            assert len(own) == len(session.history)
+        if not theirs:
+            assert (made.labels == one.labels).all()
