@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -332,10 +333,19 @@ def main() -> None:
         judges[opinions] = learnt(_cases(TRAINING, options.stacks, options.cache, opinions=opinions), opinions=opinions)
     if not options.check:
         with replacing(WEIGHTS) as part:
-            part.write_text(json.dumps(as_json(judges[False], judges[True]), indent=1) + "\n", encoding="utf-8")
+            part.write_text(_written(as_json(judges[False], judges[True])), encoding="utf-8")
     for opinions, judge in judges.items():
         unseen = _cases(CHECKING, options.stacks // 2, options.cache, opinions=opinions)
         check(unseen, judge, "With second opinions" if opinions else "Without second opinions")
+
+
+def _written(weights: dict[str, Any]) -> str:
+    """Return JSON with each list of numbers on one line."""
+    text = json.dumps(weights, indent=1)
+    return (
+        re.sub(r"\[[^\[\]]*\]", lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text)
+        + "\n"
+    )
 
 
 def _cases(first: int, count: int, cache: Path, *, opinions: bool) -> list[Case]:

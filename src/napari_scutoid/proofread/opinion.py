@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -72,13 +73,17 @@ class Opinion:
 
     @classmethod
     def read(cls, labels: ArrayLike, shape: Sequence[int]) -> Steps[Opinion]:
-        """Count the voxels of other labels, plane by plane."""
+        """Count the voxels of other labels, plane by plane; ValueError where they are none."""
         if len(labels.shape) != 3 or np.dtype(labels.dtype).kind not in "ui":
             raise ValueError(f"an opinion must be labels with axes (z, y, x), not {labels.dtype} of {labels.shape}")
         sizes = np.zeros(1, np.int64)
+        most = math.prod(labels.shape)
         for z in range(labels.shape[0]):
             yield Progress("Reading a second opinion", z, labels.shape[0])
-            counts = np.bincount(np.asarray(labels[z]).ravel())
+            plane = np.asarray(labels[z])
+            if plane.max() > most or plane.min() < 0:  # before memory is taken for them
+                raise ValueError(f"an opinion's cells must be numbered from 1 on; one is {plane.max()}")
+            counts = np.bincount(plane.ravel())
             if counts.size > sizes.size:
                 sizes, counts = counts, sizes
             sizes[: counts.size] += counts

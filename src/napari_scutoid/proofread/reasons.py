@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_scutoid.errors import ScutoidError
 from napari_scutoid.proofread.features import is_spanning
 
 if TYPE_CHECKING:
+    from napari_scutoid.proofread.change import Change
     from napari_scutoid.proofread.look import Look
     from napari_scutoid.proofread.scene import Edit, Scene
     from napari_scutoid.proofread.suspects import Suspects
@@ -73,6 +75,30 @@ class Suspect:
         return self.reasons[0]
 
 
+@dataclass(frozen=True, slots=True)
+class BestCut:
+    """Divide a cell where most speaks for it; see `proposals`."""
+
+    cell: int
+
+    def plan(self, scene: Scene) -> Change:
+        """Return the first of the proposals.
+
+        Raises
+        ------
+        ScutoidError
+            When there is none, or the cell is not there or accepted.
+        """
+        from napari_scutoid.proofread.edits.propose import proposals
+
+        found = proposals(scene, self.cell, 1)
+        if not found:
+            raise ScutoidError(
+                f"No cut of cell {self.cell} can be proposed", "it is too small or too uniform", "mark its parts"
+            )
+        return found[0]
+
+
 def suspect(scene: Scene, suspects: Suspects, cell: int) -> Suspect:
     """Return a cell as a suspect: why, where, and what to do about it.
 
@@ -128,19 +154,17 @@ def _fix(scene: Scene, cell: int, kind: str, look: Look, weakest: int | None) ->
     from napari_scutoid.proofread.edits.delete import Delete
     from napari_scutoid.proofread.edits.merge import Merge
     from napari_scutoid.proofread.edits.repair import FillHoles, KeepLargest
-    from napari_scutoid.proofread.edits.split import Split
 
     if kind == "face" and weakest is not None and not scene.state(weakest).accepted:
         return Merge((cell, weakest)), f"Merge with cell {weakest}"
     if kind == "merged" and look.seeds is not None:
-        first, second = look.seeds
-        return Split(cell, ((first,), (second,))), "Split in two"
+        return BestCut(cell), "Split in two"
     if kind == "invented":
         return Delete((cell,)), "Delete the cell"
     if kind == "pieces":
-        return KeepLargest((cell,)), "Keep the largest piece"
+        return KeepLargest(cell), "Keep the largest piece"
     if kind == "holes":
-        return FillHoles((cell,)), "Fill the holes"
+        return FillHoles(cell), "Fill the holes"
     return None, ""
 
 
