@@ -80,7 +80,7 @@ def test_a_change_is_read_back_as_it_was(tmp_path):
         {"radius": np.float32(1.5), "cells": np.array([1, 2]), "other": {3}},
         Difference.between(MIDDLE, np.zeros(MIDDLE.shape, np.uint32), np.ones(MIDDLE.shape, np.uint32)),
         None,
-        (StateChange(1, CellState(), CellState(note="new\nline", valid=False)),),
+        (StateChange(1, CellState(), CellState(note="new\nline \ud800 ä", valid=False)),),
         (1.0, 2.5, 3.0),
     )
     journal = Journal.begin(tmp_path / "a.sqlite", base_of())
@@ -179,6 +179,9 @@ def test_what_is_no_journal_is_refused(tmp_path):
         ("DELETE FROM meta", "damaged"),
         ("UPDATE meta SET value = '{' WHERE key = 'base'", "damaged"),
         ("UPDATE edits SET parent = 9", "cannot follow"),
+        ("UPDATE edits SET title = x'00'", "step 1 is none"),
+        ("UPDATE edits SET id = 1.5 WHERE id = 1", "step 1.5 is none"),
+        ("UPDATE moves SET action = x'00'", "a move"),
         ("UPDATE edits SET made_at = 'today'", "damaged"),
         ("UPDATE edits SET made_at = '2026-03-01'", "no zone"),
         ("UPDATE edits SET box = '[1, 2]'", "damaged"),

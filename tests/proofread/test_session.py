@@ -161,6 +161,39 @@ def test_listeners_hear_each_change():
     assert heard == [done, done.inverse(), done]
 
 
+def test_a_listener_that_fails_does_not_stop_the_labels_half_way():
+    session = begin()
+    for cell in (1, 2, 3):
+        session.do(Fill(MIDDLE, cell))
+
+    def fail(change):
+        raise RuntimeError("a window is gone")
+
+    session.heard.append(fail)
+    with pytest.raises(RuntimeError, match="a window is gone"):
+        session.jump(0)
+    assert (session.labels == base().data).all()
+    assert session.index == drain(CellIndex.build(session.labels, NO_WALLS))
+    session.heard.remove(fail)
+    session.jump(3)
+    assert (session.labels[MIDDLE.slices] == 3).all()
+
+
+def test_what_could_not_be_shown_is_there_when_the_stack_is_opened_again(tmp_path, monkeypatch):
+    session = begin(tmp_path / "a.sqlite")
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(session.index, "update", fail)
+    with pytest.raises(MemoryError):
+        session.do(Fill(MIDDLE, 1))
+    with pytest.raises(ScutoidError, match="open the stack again"):
+        session.do(Fill(MIDDLE, 2))
+    session.close()
+    assert (begin(tmp_path / "a.sqlite").labels[MIDDLE.slices] == 1).all()
+
+
 def test_a_change_that_starts_from_other_labels_is_refused_whole():
     session = begin()
 

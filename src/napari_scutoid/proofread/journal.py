@@ -295,10 +295,14 @@ def _history_from(db: sqlite3.Connection) -> History:
         (_NOW,),
     )
     for step, parent, kind, title, author, made_at, focus, box in rows:
+        if type(step) is not int or not all(isinstance(text, str) for text in (kind, title, author)):
+            raise ValueError(f"step {step!r} is none")
         centre = numbers_from(focus) if focus is not None else _middle(box)
         history.add(Step(step, parent, kind, title, author, _time(made_at), centre))
     rows = db.execute("SELECT head, action, author, made_at FROM moves WHERE time_point = ? ORDER BY id", (_NOW,))
     for head, action, author, made_at in rows:
+        if not all(isinstance(text, str) for text in (action, author)):
+            raise ValueError(f"a move to step {head} is none")
         history.move_to(Move(head, action, author, _time(made_at)))
     if history.head == BASE and len(history) and not history.moves:
         raise ValueError("no move says where the head is")

@@ -20,7 +20,7 @@ _LARGEST_ID = 2**32 - 1
 
 def as_json(value: Any) -> str:
     """Return plain JSON; NumPy's numbers and arrays become plain ones."""
-    return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False)
+    return json.dumps(value, default=_plain, allow_nan=False)
 
 
 def box_as_json(box: Box) -> str:

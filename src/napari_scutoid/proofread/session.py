@@ -17,7 +17,7 @@ from napari_scutoid.proofread.scene import Scene
 from napari_scutoid.volume import VoxelSize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -169,7 +169,7 @@ class Session:
             return change
         self._check(change)
         self._journal.append(change, self.author)
-        self._make(change)
+        self._make([change])
         return change
 
     def undo(self) -> Change | None:
@@ -234,8 +234,7 @@ class Session:
         if changes:
             self._present.check(changes[0])
             self._journal.move(step, action, self.author)
-        for change in changes:
-            self._make(change)
+        self._make(changes)
         return changes
 
     def _check(self, change: Change) -> None:
@@ -266,17 +265,34 @@ class Session:
         if self._held_by:
             raise ScutoidError("The labels cannot be changed now", self._held_by, "wait, or open the stack again")
 
-    def _make(self, change: Change) -> None:
-        """Change the labels, the index and the states, and tell all who listen."""
+    def _make(self, changes: Sequence[Change]) -> None:
+        """Change the labels, the index and the states, and tell all who listen.
+
+        Who fails at listening is told at the end: the labels must not stop half-way to where the journal says they are.
+        """
+        failed: list[Exception] = []
+        for change in changes:
+            try:
+                self._apply(change)
+            except BaseException:
+                self._held_by = "an edit is in the journal, but could not be shown"
+                raise
+            for listener in tuple(self.heard):
+                try:
+                    listener(change)
+                except Exception as error:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _apply(self, change: Change) -> None:
         if change.labels is None:
             self._present.apply(change)
-        else:
-            box = change.labels.box
-            before = self.labels[box.slices].copy()
-            self._present.apply(change)
-            self.index.update(self.labels, box, before, self._evidence)
-        for listener in tuple(self.heard):
-            listener(change)
+            return
+        box = change.labels.box
+        before = self.labels[box.slices].copy()
+        self._present.apply(change)
+        self.index.update(self.labels, box, before, self._evidence)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
