@@ -35,7 +35,7 @@ def tube(shape=(20, 30, 32), outer=12.0, inner=5.0):
     distance = np.sqrt((y - 15) ** 2 + (x - 16) ** 2)
     around = (np.arctan2(y - 15, x - 16) // (np.pi / 4)).astype(int) + 5
     plane = np.where((distance <= outer) & (distance > inner), around, 0)
-    labels = np.stack([plane + 8 * (plane > 0) * (z // 10) for z in range(shape[0])]).astype(np.uint32)
+    labels = np.stack([plane + 8 * (plane > 0) * (z // 5) for z in range(shape[0])]).astype(np.uint32)
     return labels, np.broadcast_to(distance <= inner, shape)
 
 
@@ -139,9 +139,9 @@ def test_a_lumen_that_the_border_opens():
 
 def test_a_missing_cell_does_not_hide_the_lumen():
     labels, hole = tube()
-    labels[4:14][labels[4:14] % 8 == 3] = 0
+    labels[labels == 11] = 0
     _, after, lumen = proposed(scene_of(labels))
-    assert overlap(lumen, hole) > 0.4
+    assert overlap(lumen, hole) > 0.8
     assert not lumen[:, 0].any()
     np.testing.assert_array_equal(after, labels)
 

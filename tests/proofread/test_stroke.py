@@ -13,9 +13,12 @@ from paint_scenes import applied, guards, scene_of, scenes, targets
 
 from napari_scutoid.box import Box
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import drain
 from napari_scutoid.proofread.edits.region import Region
 from napari_scutoid.proofread.edits.stroke import Paint, Stroke, captured, put_back
 from napari_scutoid.proofread.scene import Guards
+from napari_scutoid.proofread.session import Session
+from napari_scutoid.volume import Labels
 
 ALL = Guards(outside=True, lumen=True, other_cells=True)
 
@@ -177,11 +180,11 @@ def check_guarded(scene, edit, allowed):
 
 @pytest.fixture
 def painted():
-    from napari.layers import Labels
+    from napari.layers import Labels as Layer
 
     data = np.zeros((6, 16, 18), np.uint32)
     data[:, 2:14, 2:9], data[:, 2:14, 9:16] = 1, 2
-    layer = Labels(data.copy(), scale=(2.0, 1.0, 1.0))
+    layer = Layer(data.copy(), scale=(2.0, 1.0, 1.0))
     strokes = []
     layer.events.paint.connect(lambda event: strokes.append(event.value))
     return layer, data, strokes
@@ -239,6 +242,24 @@ def test_what_the_guards_refuse_goes_back(painted):
     with pytest.raises(ScutoidError, match="accepted"):
         stroke.plan(scene)
     np.testing.assert_array_equal(layer.data, base)
+
+
+def test_a_stroke_becomes_a_step_of_the_history(painted):
+    layer, base, strokes = painted
+    session = drain(Session.begin(Labels(base.copy()), scene_of(base).evidence))
+    layer.data = session.labels
+    assert layer.data is session.labels
+    layer.brush_size = 7
+    layer.paint((2, 7, 9), 1)
+    after = session.labels.copy()
+    stroke = captured(strokes[0], base.shape)
+    put_back(strokes[0], session.labels)
+    change = session.do(stroke)
+    np.testing.assert_array_equal(session.labels, after)
+    assert (change.kind, change.title) == ("paint", "Paint cell 1")
+    session.undo()
+    np.testing.assert_array_equal(session.labels, base)
+    session.close()
 
 
 def test_a_stroke_on_the_lumen():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.edits.polygon import Axis, Vertices
     from napari_scutoid.proofread.scene import Guards, Scene
 
-REACH = 1.5
+REACH = 1.2
 """How far from its seed a cell may go, in typical diameters: columns are longer than wide."""
 
 _FIRST = 8

@@ -30,13 +30,14 @@ PIECE = 0.1
 """Smallest piece of the lumen beside the largest."""
 
 LEAK = 0.2
-"""Largest share of its surface through which a lumen, enclosed slice by slice, may be open."""
+"""Largest share of its surface through which a lumen that is enclosed slice by slice may be open."""
 
 BRIGHT, DEEP = 0.4, 0.6
 """Of an apical line: how bright, from the tissue's median to its 99.5th percentile, and how deep, of the deepest."""
 
 _CELLS_AROUND, _CELLS_ALONG = 3, 4
 _VOXELS = 2**23
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +64,10 @@ def propose_lumen(scene: Scene) -> Steps[Change]:
 
     First, background that the outside does not reach. Where tissue reaches the stack's border, the outside enters
     only through what it reaches within that side of the stack, by the same rule, so that a tube may leave the stack.
-    Then, should a missing cell have let the outside in, background that is enclosed in the slices across one of the
-    axes. Last, where cells leave no room at all: the brightest line deep in the tissue along which many cells meet,
-    since apical membranes are rich in actin. Large stacks are looked at in blocks; the result is of single voxels.
+    Then, should a missing cell have let the outside in, background that is enclosed within the slices across two of
+    the axes. Then both again, with narrow gaps between cells closed. Last, where cells leave no room at all: the
+    brightest line deep in the tissue along which many cells meet, since apical membranes are rich in actin. Large
+    stacks are looked at in blocks; the result is of single voxels.
 
     Raises
     ------
@@ -78,21 +80,22 @@ def propose_lumen(scene: Scene) -> Steps[Change]:
     coarse = yield from _blocks(scene)
     smallest = SMALLEST * typical / math.prod(coarse.by)
     width = GAP * typical_diameter(scene)
-    yield Progress("Looking for enclosed background", 0, 3)
-    empty = ~_closed(coarse.labels > 0, width, coarse.spacing)
-    outside = _reached(empty)
-    found, how = _large(empty & ~outside, smallest), "enclosed background"
-    if found is None:
-        yield Progress("Looking for background enclosed in slices", 1, 3)
-        found = _enclosed_in_slices(empty, smallest)
+    tissue = coarse.labels > 0
+    found, how, reach = None, "enclosed background", math.hypot(*coarse.spacing) if max(coarse.by) > 1 else 0.0
+    for attempt, step in enumerate(("Looking for enclosed background", "Closing gaps between cells")):
+        yield Progress(step, attempt, _ATTEMPTS)
+        empty = ~(_closed(tissue, width, coarse.spacing) if attempt else tissue)
+        found = _enclosed(empty, smallest)
+        if found is not None:
+            reach += attempt * width
+            break
     if found is not None:
-        yield Progress("Drawing the lumen", 2, 3)
-        reach = width + max(coarse.spacing)
+        yield Progress("Drawing the lumen", 2, _ATTEMPTS)
         canvas, mask = _near(scene, found, coarse, reach)
         mask &= canvas.labels == 0
     else:
         how = "the brightest apical line"
-        canvas, mask = yield from _apical_line(scene, coarse, outside)
+        canvas, mask = yield from _apical_line(scene, coarse, _reached(~tissue))
     canvas.paint(mask, LUMEN)
     return canvas.change("propose_lumen", f"Set {how} as lumen", {"found": how, "voxels": int(np.count_nonzero(mask))})
 
@@ -166,16 +169,17 @@ def _large(mask: NDArray[np.bool_], smallest: float) -> NDArray[np.bool_] | None
     return kept
 
 
-def _enclosed_in_slices(empty: NDArray[np.bool_], smallest: float) -> NDArray[np.bool_] | None:
-    """Return what is enclosed in the slices across the axis where that is most; None where that is open or small."""
-    best, most = None, 0
+def _enclosed(empty: NDArray[np.bool_], smallest: float) -> NDArray[np.bool_] | None:
+    """Return large pieces that are enclosed, else those that are so in the slices across two axes."""
+    found = _large(empty & ~_reached(empty), smallest)
+    if found is not None:
+        return found
+    votes = np.zeros(empty.shape, np.uint8)
     for axis in range(3):
-        slices = np.moveaxis(empty, axis, 0)
-        enclosed = np.moveaxis(np.stack([plane & ~_reached(plane) for plane in slices]), 0, axis)
-        found = _large(enclosed, smallest)
-        if found is not None and (n := int(np.count_nonzero(found))) > most and _openness(found, empty) <= LEAK:
-            best, most = found, n
-    return best
+        planes = np.moveaxis(empty, axis, 0)
+        votes += np.moveaxis(np.stack([plane & ~_reached(plane) for plane in planes]), 0, axis)
+    found = _large(votes >= 2, smallest)
+    return found if found is not None and _openness(found, empty) <= LEAK else None
 
 
 def _openness(found: NDArray[np.bool_], empty: NDArray[np.bool_]) -> float:
@@ -216,10 +220,10 @@ def _apical_line(scene: Scene, coarse: _Coarse, outside: NDArray[np.bool_]) -> S
         "draw it, or click on the cell that is the lumen",
     )
     image = yield from _brightness(scene, coarse)
-    if image is None or not image[~outside].size:
+    tissue = None if image is None else image[~outside]
+    if image is None or tissue is None or not tissue.size:
         raise none
-    yield Progress("Looking for the apical line", 1, 3)
-    tissue = image[~outside]
+    yield Progress("Looking for the apical line", 1, _ATTEMPTS)
     dark, bright = np.percentile(tissue, (50, 99.5))
     level = dark + BRIGHT * (bright - dark)
     if outside.any():
@@ -231,15 +235,15 @@ def _apical_line(scene: Scene, coarse: _Coarse, outside: NDArray[np.bool_]) -> S
     places = np.argwhere(line)
     line[tuple(places[_cells_around(coarse.labels, places) < _CELLS_AROUND].T)] = False
     pieces = cc3d.connected_components(line.view(np.uint8), connectivity=26)
-    weights = np.bincount(pieces.ravel(), image.ravel())
+    weights = np.bincount(pieces.ravel(), image.ravel() - level)
     weights[0] = 0
     found = pieces == np.argmax(weights)
     inner = Box.of(found & line)
     if inner is None or len(set(np.unique(coarse.labels[inner.slices])) - {0}) < _CELLS_ALONG:
         raise none
-    yield Progress("Drawing the lumen", 2, 3)
+    yield Progress("Drawing the lumen", 2, _ATTEMPTS)
     canvas, mask = _near(scene, found, coarse, 0.0)
-    # The canvas lies where the blocks do; its intensities are read again, at full resolution.
+    # Where the canvas lies, the intensities are read again at full resolution.
     wide = Box.between(np.multiply(inner.start, coarse.by), np.minimum(np.multiply(inner.stop, coarse.by), scene.shape))
     values = scene.evidence.image(wide)
     return canvas, mask & (np.asarray(values) > level)
