@@ -71,7 +71,7 @@ def judge(opinions=False):
     face, cell = features_of(opinions=opinions)
     cut = ((0.3, 0.6), (-1.0, 4.0))
     return Judge(
-        model(face, -3.0, evidence=((0.2, 0.6), (6.0, -1.0))),
+        model(face, -3.0, evidence=((0.5, 0.8), (6.0, -1.0))),
         model(cell, -2.0, weak_face=((-3.0, 3.0), (0.0, 3.0)), cut=cut),
         model(cell, -3.0, cut=cut),
         model(cell, -6.0, size=((-3.0, 0.0), (5.0, 0.0))),
