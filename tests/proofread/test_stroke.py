@@ -58,7 +58,10 @@ def test_the_guards_of_the_laboratory_are_the_default():
     lumen = np.zeros((5, 9, 10), np.bool_)
     lumen[:, :2, 9] = True
     scene = two_cells(lumen=lumen)
-    labels, after = applied(scene, Paint(1, ((2, 4, 7),), 6.0).plan(scene))
+    change = Paint(1, ((2, 4, 7),), 6.0).plan(scene)
+    labels, after = applied(scene, change)
+    assert change.parameters["protected"].keys() == {"outside", "lumen"}
+    json.dumps(change.parameters)
     assert (labels[2, 4, 5:8] == 1).all()
     assert not labels[:, 4:, 8:].any()
     np.testing.assert_array_equal(after, lumen)

@@ -87,7 +87,7 @@ class Canvas:
     def change(
         self, kind: str, title: str, parameters: Mapping[str, Any], focus: tuple[float, float, float] | None = None
     ) -> Change:
-        """Return what was painted.
+        """Return what was painted; how many voxels were refused, and why, is added to the parameters.
 
         Raises
         ------
@@ -100,7 +100,8 @@ class Canvas:
             reasons = [f"{self._refused[name]} voxels of it {_REFUSALS[name][0]}" for name in self._refused]
             remedies = [_REFUSALS[name][1] for name in self._refused]
             raise ScutoidError("Nothing was changed", ", ".join(reasons), ", or ".join(remedies))
-        return Change(kind, title, parameters, labels, lumen, focus=focus)
+        told = {**parameters, "protected": dict(self._refused)} if self._refused else parameters
+        return Change(kind, title, told, labels, lumen, focus=focus)
 
     def _protected(self, todo: NDArray[np.bool_], about: int, target: Target) -> dict[str, NDArray[np.bool_]]:
         guards = self._guards
