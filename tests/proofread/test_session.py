@@ -287,6 +287,8 @@ def test_no_edit_while_saving_or_after_closing(tmp_path):
             meddle()
     saving.close()
     assert not (tmp_path / "out.h5").exists()
+    with session.held("they are being compared"), pytest.raises(ScutoidError, match="being compared"):
+        session.do(Fill(MIDDLE, 1))
     session.do(Fill(MIDDLE, 1))
     session.close()
     with pytest.raises(ScutoidError, match="closed"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from napari_scutoid.proofread.scene import Scene
 from napari_scutoid.volume import VoxelSize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.change import CellState
     from napari_scutoid.proofread.history import History
+    from napari_scutoid.proofread.saving import Corrected
     from napari_scutoid.proofread.scene import Edit, Evidence
     from napari_scutoid.volume import Labels
 
@@ -201,24 +203,42 @@ class Session:
             )
         return self._go(step, "jump")
 
+    def corrected(self) -> Corrected:
+        """Return the labels as they are with how they came about, to be written; the arrays are the session's own."""
+        from napari_scutoid.proofread.saving import Corrected
+
+        lumen = self.lumen
+        if self._grid.lumen is None and lumen is not None and not lumen.any():
+            lumen = None
+        journals = () if self.journal is None else (self.journal,)
+        return Corrected(self._grid, self.labels, lumen, dict(self.states), self.base, self.history, journals)
+
     def save(self, path: str | Path) -> Steps[None]:
         """Write the labels as they are into a new file, with a table of cells beside it; see `saving.save_corrected`.
 
         No edit is possible until it ends.
         """
-        from napari_scutoid.proofread.saving import Corrected, save_corrected
+        from napari_scutoid.proofread.saving import save_corrected
 
+        with self.held("they are being saved"):
+            yield from save_corrected(path, self.corrected(), self.index)
+
+    @contextlib.contextmanager
+    def held(self, why: str) -> Iterator[None]:
+        """Refuse all edits for as long as something reads the labels: ``"they are being saved"``.
+
+        Raises
+        ------
+        ScutoidError
+            When something else holds them.
+        """
         self._refuse_held()
-        self._held_by = "they are being saved"
+        self._held_by = why
         try:
-            lumen = self.lumen
-            if self._grid.lumen is None and lumen is not None and not lumen.any():
-                lumen = None
-            journals = () if self.journal is None else (self.journal,)
-            made = Corrected(self._grid, self.labels, lumen, dict(self.states), self.base, self.history, journals)
-            yield from save_corrected(path, made, self.index)
+            yield
         finally:
-            self._held_by = ""
+            if self._held_by == why:
+                self._held_by = ""
 
     def close(self) -> None:
         """Let others open the journal; the session is over then."""
