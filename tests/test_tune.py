@@ -98,6 +98,16 @@ def test_nothing_better_leaves_the_base():
     assert found.scores == found.base_scores == (1, 0, 1)
 
 
+@pytest.mark.parametrize("method", ["none", "gasp", "shape"])
+def test_methods_can_be_kept(method: str):
+    base = Recipe(partition=Partition(method=method), watershed=Watershed(closing=1.0, seeds="h-maxima"))
+    found = drain(tune([weak_walls()], base, n_watersheds=4, keep_methods=True))
+    tried = [recipe_of(trial, base) for trial in found.trials]
+    assert tried and {one.partition.method for one in tried} == {method}
+    assert {one.watershed.seeds for one in [found.recipe, *tried]} == {"h-maxima"}
+    assert found.scores.objective >= found.base_scores.objective
+
+
 def test_a_gain_that_chance_explains_leaves_the_base():
     case = weak_walls(0.55)
     # One cell of eight is split by a wall that is not there; all settings find the others.

@@ -149,6 +149,7 @@ def tune(
     n_watersheds: int = N_WATERSHEDS,
     seed: int = 0,
     standard_errors: float = 0.0,
+    keep_methods: bool = False,
 ) -> Steps[Tuning]:
     """Search thresholds, seeds, partition and smallest size for the highest mean `Scores.objective`.
 
@@ -171,6 +172,9 @@ def tune(
         Leave the base as it is unless the gain is larger than so many of its standard errors, as cells tell it: the
         spread of the differences of their IoU over the root of their number. With few cells, the best of hundreds of
         settings is better than the base by luck alone, and worse on the next stack.
+    keep_methods : bool
+        Search numbers only, and leave the kind of seeds and the partition's method as the base has them: which method
+        is best on one stack says little about the next.
 
     Yields
     ------
@@ -194,6 +198,8 @@ def tune(
     trials: list[Trial] = []
     best: dict[tuple[Any, ...], Trial] = {}
     names = _WITHOUT_SEEDS if _has_own_seeds(cases, base) else tuple(WATERSHED)
+    if keep_methods:
+        names = tuple(name for name in names if name != "seeds")
     for number in range(n_watersheds):
         yield Progress(_TRYING, number, n_watersheds)
         start = base.watershed
@@ -206,12 +212,15 @@ def tune(
         found: list[Trial] = []
         regions = yield from within(_regions(cases, drawn), Progress(_TRYING, number, n_watersheds))
         pieces = [_Pieces.of(one.labels, case, one.cell_volume) for one, case in zip(regions, cases, strict=True)]
-        for settings in _graph_partitions(base.partition):
+        for settings in _graph_partitions(base.partition, keep_methods):
             yield Progress(_TRYING, number, n_watersheds)
             found += _sizes_tried(pieces, _stated(drawn, names), settings)
         best[_key(drawn, names)] = max(found, key=lambda trial: trial.scores.objective)
         trials += found
-    trials += yield from _by_shape(cases, base, names, list(best.values()))
+    if not keep_methods or base.partition.method == "shape":
+        trials += yield from _by_shape(cases, base, names, list(best.values()))
+    if keep_methods:
+        trials = [trial for trial in trials if trial.settings["partition"]["method"] == base.partition.method]
     return (yield from _confirmed(cases, base, trials, standard_errors))
 
 
@@ -267,9 +276,12 @@ def _unseen(
     return None
 
 
-def _graph_partitions(base: Partition) -> Iterator[Partition]:
+def _graph_partitions(base: Partition, keep_method: bool) -> Iterator[Partition]:
+    # Without a partition watersheds are compared, of which the best few are then partitioned by shape.
     yield base.model_copy(update={"method": "none"})
     for method in ("multicut", "gasp", "mutex"):
+        if keep_method and method != base.method:
+            continue
         for beta in BETAS:
             yield base.model_copy(update={"method": method, "beta": beta})
 

@@ -103,6 +103,7 @@ def tuned(
         n_watersheds=recipe.scoring.n_watersheds,
         seed=recipe.optimise.seed,
         standard_errors=STANDARD_ERRORS,
+        keep_methods=True,
     )
     before, after = found.base_scores, found.scores
     kept = {name: part for name, part in config.recipe.items() if name not in TUNED}
