@@ -18,7 +18,7 @@ from napari_scutoid.io.suffixes import MATLAB
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -36,10 +36,18 @@ class Mat73Writer:
     The voxel size of the first array that has one becomes the variable ``voxelSizeUm``, [z y x], and, where y and x are
     equal, also the laboratory's ``pixelScale`` (micrometres a pixel) and ``zScale`` (z step in pixels). ``provenance``
     is JSON text, for MATLAB's ``jsondecode``. Other HDF5 programs find the attributes of `HDF5Writer` on each array.
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence of numbers, optional
+        Further variables: rows of doubles, ``[]`` where they are empty.
     """
 
     suffixes = MATLAB
     is_folder = False
+
+    def __init__(self, rows: Mapping[str, Sequence[float]] | None = None) -> None:
+        self._rows = rows or {}
 
     def may_replace(self, path: Path) -> bool:
         """Whether no ``.mat`` of another program is there."""
@@ -55,7 +63,7 @@ class Mat73Writer:
 
         Raises ValueError when a name is no MATLAB variable's.
         """
-        for name in outputs:
+        for name in (*outputs, *self._rows):
             _check_name(name)
         sizes = [output.grid.voxel_size_um for output in outputs.values()]
         size = next((one for one in sizes if one is not None), None)
@@ -70,6 +78,8 @@ class Mat73Writer:
                     if size.y == size.x:
                         _write_small(root, "pixelScale", np.array([[size.x]]))
                         _write_small(root, "zScale", np.array([[size.z / size.x]]))
+                for name, numbers in self._rows.items():
+                    _write_small(root, name, np.array([numbers], np.float64))
                 if provenance:
                     _write_text(root, "provenance", as_json(provenance))
             _write_header(part)
@@ -136,7 +146,13 @@ def _write_output(root: h5py.File, name: str, output: Output) -> Steps[None]:
 
 
 def _write_small(root: h5py.File, name: str, array: NDArray[np.float64]) -> None:
-    _write_class(root.create_dataset(name, data=array.T), "double")
+    if array.size:
+        _write_class(root.create_dataset(name, data=array.T), "double")
+        return
+    # MATLAB stores an empty array as the lengths of its axes.
+    dataset = root.create_dataset(name, data=np.array(array.shape, np.uint64))
+    _write_class(dataset, "double")
+    dataset.attrs["MATLAB_empty"] = np.uint8(1)
 
 
 def _write_text(root: h5py.File, name: str, text: str) -> None:

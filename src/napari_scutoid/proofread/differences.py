@@ -183,9 +183,7 @@ def differences(
         was[a] += n
         becomes[b] += n
     out = {0, *map(int, accepted)}
-    met = [
-        (a, b) for (a, b), n in shared.items() if not {a, b} & out and n >= least * min(was[a], becomes[b])
-    ]
+    met = [(a, b) for (a, b), n in shared.items() if not {a, b} & out and n >= least * min(was[a], becomes[b])]
     groups = _groups(set(was) - out, set(becomes) - out, met)
     yield Progress(_STEP)
     table = cell_table(new)
@@ -248,7 +246,11 @@ def _in_words(
         lost, won = 1 - both / was[before[0]], (becomes[after[0]] - both) / was[before[0]]
         if max(lost, won) < least:
             return ""
-        parts = [f"{word} {share:.0%}".replace("%", " %") for word, share in (("loses", lost), ("gains", won)) if share >= least]
+        parts = [
+            f"{word} {share:.0%}".replace("%", " %")
+            for word, share in (("loses", lost), ("gains", won))
+            if share >= least
+        ]
         return f"{named(before)} {' and '.join(parts)} of its voxels"
     if len(after) == 1:
         return f"{named(before)} become one"
