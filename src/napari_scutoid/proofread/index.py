@@ -10,7 +10,7 @@ from napari_scutoid.box import Box
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,6 +56,14 @@ class _Tally(NamedTuple):
     cells: dict[int, _Cell]
     meetings: dict[tuple[int, int], _Meeting]
 
+    def add(self, more: _Tally) -> None:
+        """Add what another piece holds."""
+        for cell, part in more.cells.items():
+            self.cells[cell] = _joined(self.cells.get(cell), part)
+        for pair, (faces, walls) in more.meetings.items():
+            known = self.meetings.get(pair, _APART)
+            self.meetings[pair] = _Meeting(known.faces + faces, known.walls + walls)
+
 
 class CellIndex:
     """Voxels, centroid, box and contacts of every cell, kept up to date by the edits.
@@ -94,17 +102,15 @@ class CellIndex:
         if labels.ndim != 3 or labels.dtype != np.uint32:
             raise ValueError(f"labels must be uint32 with axes (z, y, x), not {labels.dtype} of shape {labels.shape}")
         index = cls(labels.shape)
-        depth, height, width = index.shape
-        step = max(1, _SLAB_VOXELS // max(1, height * width))
-        for first in range(0, depth, step):
-            yield Progress("Measuring cells", first, depth)
-            planes = min(step, depth - first)
-            slab = Box.between((first, 0, 0), (min(depth, first + planes + 1), height, width))
-            found = _tallied(labels, slab, evidence, planes)
-            for cell, part in found.cells.items():
-                index._cells[cell] = _joined(index._cells.get(cell), part)
-            for pair, met in found.meetings.items():
-                index._meet(pair, met)
+        depth = index.shape[0]
+        total = _Tally({}, {})
+        for slab, planes in _slabs(Box.whole(index.shape)):
+            yield Progress("Measuring cells", slab.start[0], depth)
+            part = np.ascontiguousarray(labels[slab.slices])
+            total.add(_tally(part, _walls(slab, evidence), slab, planes))
+        index._cells = total.cells
+        for pair, met in total.meetings.items():
+            index._meet(pair, met)
         yield Progress("Measuring cells", depth, depth)
         return index
 
@@ -128,13 +134,18 @@ class CellIndex:
             raise ValueError(
                 f"labels {labels.shape}, before {before.shape} and box {box} do not fit an index of {self.shape}"
             )
+        was, now = _Tally({}, {}), _Tally({}, {})
         # Contacts reach one voxel further; what the margin holds counts before and after, and cancels.
-        around = box.padded(1, self.shape)
-        walls = _walls(around, evidence)
-        after = np.ascontiguousarray(labels[around.slices])
-        old = after.copy()
-        old[box.shifted([-first for first in around.start]).slices] = before
-        was, now = _tally(old, walls, around), _tally(after, walls, around)
+        for slab, planes in _slabs(box.padded(1, self.shape)):
+            walls = _walls(slab, evidence)
+            after = np.ascontiguousarray(labels[slab.slices])
+            old = after.copy()
+            both = slab.overlap(box)
+            if both.size:
+                here, there = (both.shifted([-first for first in part.start]).slices for part in (slab, box))
+                old[here] = before[there]
+            was.add(_tally(old, walls, slab, planes))
+            now.add(_tally(after, walls, slab, planes))
         self._ids = None
         for cell in was.cells.keys() | now.cells.keys():
             if was.cells.get(cell) != now.cells.get(cell):
@@ -258,11 +269,17 @@ def _walls(box: Box, evidence: Evidence | None) -> NDArray[np.uint8]:
     return np.ascontiguousarray(evidence.boundary(box))
 
 
-def _tallied(labels: NDArray[np.uint32], box: Box, evidence: Evidence | None, planes: int) -> _Tally:
-    return _tally(np.ascontiguousarray(labels[box.slices]), _walls(box, evidence), box, planes)
+def _slabs(box: Box) -> Iterator[tuple[Box, int]]:
+    """Cut a box into slabs of bounded size: each with the plane after it, and how many planes are its own."""
+    depth, height, width = box.shape
+    step = max(1, _SLAB_VOXELS // max(1, height * width))
+    z, y, x = box.start
+    for first in range(0, depth, step):
+        planes = min(step, depth - first)
+        yield Box((z + first, y, x), (min(planes + 1, depth - first), height, width)), planes
 
 
-def _tally(part: NDArray[np.uint32], walls: NDArray[np.uint8], box: Box, planes: int | None = None) -> _Tally:
+def _tally(part: NDArray[np.uint32], walls: NDArray[np.uint8], box: Box, planes: int) -> _Tally:
     """Add up what a piece of the stack holds; only its first planes count, and their contacts with the next."""
     from napari_scutoid.proofread.index_compiled import tally
 
@@ -270,7 +287,7 @@ def _tally(part: NDArray[np.uint32], walls: NDArray[np.uint8], box: Box, planes:
     while True:
         ids, pairs = np.zeros(rows, np.uint64), np.zeros(8 * rows, np.uint64)
         cells, faces = np.zeros((rows, 10), np.int64), np.zeros((8 * rows, 2), np.int64)
-        if tally(part, walls, len(part) if planes is None else planes, ids, cells, pairs, faces):
+        if tally(part, walls, planes, ids, cells, pairs, faces):
             break
         rows *= 4
     found = np.flatnonzero(ids)

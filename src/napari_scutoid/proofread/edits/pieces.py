@@ -93,6 +93,8 @@ def whole(parts: NDArray[np.uint32], inside: NDArray[np.bool_], spacing: VoxelSi
         mine = np.flatnonzero(number == part)
         mine = mine[mine > 0]
         kept[mine[np.argmax(sizes[mine])]] = True
+    if kept[1:].all() and not (inside & (parts == 0)).any():
+        return parts
     seeds = np.where(kept[found], parts, 0)
     return grown(None, seeds, inside & (seeds == 0), spacing)
 
