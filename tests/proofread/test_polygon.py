@@ -93,7 +93,7 @@ def test_slices_that_hold_the_cell_stay_unless_it_is_shaped_anew():
     labels[[0, 6]] = 2 * disc((30, 30), (15, 15), 6)
     labels[3] = 2 * disc((30, 30), (15, 15), 12)
     scene = scene_of(labels)
-    grown, _ = applied(scene, Interpolate(2, 0, 0, 6).plan(scene))
+    grown, _ = applied(scene, Interpolate(2, 0).plan(scene))
     sizes = (grown == 2).sum(axis=(1, 2))
     assert (np.diff(sizes[:4]) > 0).all()
     assert sizes[3] == (labels[3] == 2).sum()
@@ -133,6 +133,7 @@ def test_slices_that_cannot_be_filled():
         (Interpolate(1, 0, 1, 9), "not two slices"),
         (Interpolate(8, 0, 1, 3), "no cell"),
         (Interpolate("lumen", 0, 1, 3), "not in both"),
+        (Interpolate("lumen", 0), "not known"),
     ]:
         with pytest.raises(ScutoidError, match=problem):
             edit.plan(scene)

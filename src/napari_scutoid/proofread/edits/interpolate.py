@@ -38,8 +38,9 @@ class Interpolate:
         Whose shape.
     axis : int
         Across which the slices lie.
-    first, last : int
-        Slices that hold the cell. Those between that hold it too stay as they are, and count as painted.
+    first, last : int, optional
+        Slices that hold the cell; by default its first and its last, which the lumen needs stated. Those between that
+        hold it too stay as they are, and count as painted.
     redo : bool
         Whether slices between the two are shaped anew even if they hold the cell.
     guards : Guards
@@ -48,8 +49,8 @@ class Interpolate:
 
     target: Target
     axis: Axis
-    first: int
-    last: int
+    first: int | None = None
+    last: int | None = None
     redo: bool = False
     guards: Guards = SHAPING
 
@@ -61,7 +62,7 @@ class Interpolate:
         ScutoidError
             When one of the slices does not hold the cell, no slice between them is missing, and as `Canvas` does.
         """
-        first, last = sorted((self.first, self.last))
+        first, last = self._ends(scene)
         box = drawable(self._box(scene, first, last))
         if self.target == LUMEN:
             present = lumen_in(scene, box)
@@ -98,6 +99,21 @@ class Interpolate:
         """Return what to ask before doing it; see `replaced`."""
         return replaced(scene, self.plan(scene))
 
+    def _ends(self, scene: Scene) -> tuple[int, int]:
+        """Return the first and the last slice."""
+        if self.target == OUTSIDE:
+            raise ValueError("the outside has no shape to interpolate")
+        first, last = self.first, self.last
+        if first is None or last is None:
+            if self.target == LUMEN:
+                raise ScutoidError(
+                    "The lumen cannot be filled in", "its first and last slice are not known", "choose two slices"
+                )
+            held = scene.index.box(check_known(scene, self.target))
+            first = held.start[self.axis] if first is None else first
+            last = held.stop[self.axis] - 1 if last is None else last
+        return min(first, last), max(first, last)
+
     def _box(self, scene: Scene, first: int, last: int) -> Box:
         if not 0 <= first < last < scene.shape[self.axis]:
             raise ScutoidError(
@@ -105,8 +121,6 @@ class Interpolate:
                 f"{first} and {last} are not two slices of the stack",
                 f"choose two from 0 to {scene.shape[self.axis] - 1}",
             )
-        if self.target == OUTSIDE:
-            raise ValueError("the outside has no shape to interpolate")
         if self.target == LUMEN:
             held = _lumen_between(scene, self.axis, first, last)
         else:
@@ -171,7 +185,11 @@ def between(
 
     middles = [np.argwhere(section).mean(axis=0) for section in (start, stop)]
     way = middles[1] - middles[0]
-    distances = [_signed_distance(section, spacing) for section in (start, stop)]
+    # Moved in from beyond the image, distances have to go on there.
+    margin = [int(np.ceil(abs(step))) + 1 if way.any() else 0 for step in way]
+    wide = [(n, n) for n in margin]
+    inner = tuple(slice(n, n + length) for n, length in zip(margin, start.shape, strict=True))
+    distances = [_signed_distance(np.pad(section, wide), spacing) for section in (start, stop)]
     for k in range(i + 1, j):
         share = (k - i) / (j - i)
         moved = (
@@ -179,7 +197,7 @@ def between(
             for distance, by in zip(distances, (share * way, (share - 1) * way), strict=True)
         )
         near, far = moved
-        yield k, (1 - share) * near + share * far > 0
+        yield k, ((1 - share) * near + share * far > 0)[inner]
 
 
 def _signed_distance(section: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float64]:
