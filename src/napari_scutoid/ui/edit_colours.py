@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 
 from napari_scutoid.ui.colours import NEW, PALETTE
 from napari_scutoid.ui.label_refresh import refresh_box
+from napari_scutoid.ui.layers import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +110,7 @@ class EditColours:
     def __init__(self, layer: LabelsLayer, index: CellIndex, before: Mapping[int, int] | None = None) -> None:
         from napari_scutoid.steps.colouring import colours_of
 
-        self._layer, self._index = layer, index
+        self._layer, self._index = unwrapped(layer), index
         neighbours = {int(cell): index.neighbours(int(cell)) for cell in index.cells}
         # Those of cells that went stay known: what is undone looks as it did.
         self.colours = {**(before or {}), **colours_of(neighbours, len(PALETTE), before)}

@@ -272,7 +272,12 @@ def show_middle(viewer: napari.Viewer, layer: Layer) -> None:
 
 def held_weakly(layer: Any) -> weakref.ref[Any]:
     """Return a weak reference to a layer: to itself, as napari hands plugins proxies of layers, which nobody keeps."""
-    return weakref.ref(getattr(layer, "__wrapped__", layer))
+    return weakref.ref(unwrapped(layer))
+
+
+def unwrapped(thing: Any) -> Any:
+    """Return what a proxy of napari's stands for: a proxy warns of what its own tools use, but has no public name."""
+    return getattr(thing, "__wrapped__", thing)
 
 
 def kind_of(layer: Layer) -> str:

@@ -161,7 +161,8 @@ class OrthogonalViews(QWidget):
         self.moved.emit(self._point)
 
     def _clipped(self, point: Sequence[float]) -> tuple[float, float, float]:
-        low, high = self._layer().extent.world
+        layer = self._layer()
+        low, high = (point, point) if layer is None else layer.extent.world
         z, y, x = (float(n) for n in np.clip(point, low, high))
         return z, y, x
 

@@ -280,8 +280,10 @@ class KeyList(QWidget):
         self._keys = keys
         self.table = QTableWidget(len(keys.actions), 2)
         self.table.setHorizontalHeaderLabels(["What it does", "Key"])
-        self.table.verticalHeader().hide()
-        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        rows_header: Any = self.table.verticalHeader()
+        rows_header.hide()
+        header: Any = self.table.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
         self.edits: dict[str, QKeySequenceEdit] = {}
         for row, action in enumerate(keys.actions.values()):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QPainter, QPen
+from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QWidget
 
 from napari_scutoid.ui import layers
@@ -29,20 +29,8 @@ STILL = 4
 ZOOM = 1.15
 """How much a step of the wheel zooms."""
 SHOWN_AGAIN = frozenset(
-    {
-        *(
-            "set_data",
-            "labels_update",
-            "data",
-            "colormap",
-            "contrast_limits",
-            "gamma",
-            "opacity",
-            "blending",
-            "visible",
-        ),
-        *("contour", "show_selected_label", "selected_label", "scale", "translate"),
-    }
+    "set_data labels_update data colormap contrast_limits gamma opacity blending visible contour show_selected_label "
+    "selected_label scale translate".split()
 )
 """Events of a layer after which it looks different from the side, too."""
 _BLENDINGS = {
@@ -73,6 +61,8 @@ class SideEvent:
         1 is the left one, 2 the right one.
     modifiers : tuple of str
         ``"Shift"``, ``"Control"``, ``"Alt"``.
+    pos : tuple of 2 floats
+        In the widget.
     """
 
     type: str
@@ -80,6 +70,7 @@ class SideEvent:
     dims_displayed: list[int]
     button: int = 1
     modifiers: tuple[str, ...] = ()
+    pos: tuple[float, float] = (0.0, 0.0)
     view_direction: None = None
 
 
@@ -250,7 +241,7 @@ class SliceView(QWidget):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
         colours = image_colours(layer, plane) if is_image else label_colours(layer, plane)
         rows, columns = colours.shape[:2]
-        picture = QImage(colours.data, columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
+        picture = QImage(colours.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
         edges = [origin[axis] + (run.start - 0.5) * step[axis] for axis, run in zip(self._axes, runs, strict=True)]
         corner = self._to_screen(*edges)
         size = (columns * step[self.right] * self._zoom, rows * step[self.down] * self._zoom)
@@ -264,9 +255,9 @@ class SliceView(QWidget):
             where = [self._to_screen(place[self.down], place[self.right]) for place in mark.places[seen]]
             painter.setPen(QPen(QColor(mark.colour), 2 if mark.is_line else 8, cap=Qt.PenCapStyle.RoundCap))
             if mark.is_line:
-                painter.drawPolyline(where)
+                painter.drawPolyline(QPolygonF(where))
             elif where:
-                painter.drawPoints(where)
+                painter.drawPoints(QPolygonF(where))
 
     def _paint_crosshair(self, painter: QPainter) -> None:
         middle = self._to_screen(self._point[self.down], self._point[self.right])
@@ -331,23 +322,20 @@ class SliceView(QWidget):
     def mouseMoveEvent(self, event: Any) -> None:
         """Move the view, or draw with a tool."""
         held = self._held
-        if held is None or held.by_tool:
-            self._offered("mouse_move", event)
+        self._offered("mouse_move", event)
+        if held is None:
             return
         way = event.position() - held.where
         held.moved |= way.manhattanLength() > STILL
-        if held.moved:
+        if held.moved and not held.by_tool:
             self._centre = (held.centre[0] - way.y() / self._zoom, held.centre[1] - way.x() / self._zoom)
             self.update()
 
     def mouseReleaseEvent(self, event: Any) -> None:
         """End a click, a drag or a tool's stroke."""
         held, self._held = self._held, None
-        if held is None:
-            return
-        if held.by_tool:
-            self._offered("mouse_release", event)
-        if not held.moved and event.button() == Qt.MouseButton.LeftButton:
+        self._offered("mouse_release", event)
+        if held is not None and not held.moved and event.button() == Qt.MouseButton.LeftButton:
             self.pointed.emit(self.to_world(event.position()))
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
@@ -386,7 +374,8 @@ class SliceView(QWidget):
         modifiers = tuple(name for one, name in _MODIFIERS.items() if event.modifiers() & one)
         place = self.to_world(event.position())
         button = _BUTTONS.get(event.button(), 1)
-        return self.tool(SideEvent(kind, place, list(self._axes), button, modifiers))
+        pos = (event.position().x(), event.position().y())
+        return self.tool(SideEvent(kind, place, list(self._axes), button, modifiers, pos))
 
     # What the viewer tells.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_scutoid.ui.label_refresh import refresh_box
+from napari_scutoid.ui.layers import unwrapped
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
@@ -37,15 +38,15 @@ class StrokeCapture(QObject):
 
     def __init__(self, layer: LabelsLayer, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._layer = layer
+        self._layer = unwrapped(layer)
         self._atoms: list[Any] = []
         # napari tells of a polygon or a fill before it has written it.
         self._written = QTimer(self)
         self._written.setSingleShot(True)
         self._written.setInterval(0)
         self._written.timeout.connect(self.settle)
-        layer._reset_history()
-        layer.events.paint.connect(self._on_paint)
+        self._layer._reset_history()
+        self._layer.events.paint.connect(self._on_paint)
 
     @property
     def is_settled(self) -> bool:
