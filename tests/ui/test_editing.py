@@ -119,6 +119,13 @@ def test_a_slow_edit_is_planned_beside_the_window_and_made_in_it(editing, sessio
     assert heard["changed"] == ["Merge 2 into 1"] and heard["planning"] == [True, False]
 
 
+def test_edits_are_refused_while_they_would_disturb(editing, heard):
+    editing.hold("the cells are being looked at")
+    assert editing.do(Repaint(2, 1)) is None and "being looked at" in heard["refused"][0]
+    editing.hold("")
+    assert editing.do(Repaint(2, 1)) is not None
+
+
 def test_a_slow_edit_that_cannot_be_planned_is_told(editing, heard, qtbot):
     def find(_scene):
         raise ScutoidError("Cell 7 cannot be divided", "there is no such cell", "click on a cell")

@@ -59,7 +59,7 @@ def test_typed_cells_are_told_once_and_set_ones_not(panel):
 def test_buttons_act_on_the_cells_of_the_list(panel):
     asked = []
     panel.asked.connect(lambda name, cells: asked.append((name, cells)))
-    assert not any(panel.buttons[tool.name].isEnabled() for tool in ON_CELLS)
+    assert [tool.name for tool in ON_CELLS if panel.buttons[tool.name].isEnabled()] == ["propose_lumen"]
     panel.setCells([12])
     for tool in ON_CELLS:
         panel.buttons[tool.name].click()
@@ -82,11 +82,14 @@ def test_a_list_of_cells_can_be_merged_or_deleted_without_a_click_in_the_image(p
 
 def test_strokes_spill_nowhere_unless_they_are_allowed_to(panel):
     changes = []
-    panel.guardsChanged.connect(lambda: changes.append(panel.guards()))
-    assert panel.guards() == Guards()
+    panel.drawingChanged.connect(lambda: changes.append((panel.target(), panel.guards())))
+    assert panel.guards() == Guards(other_cells=True) and panel.target() == "cell"
     panel.guards_box["lumen"].click()
     panel.setGuards(Guards(outside=True))
-    assert changes == [Guards(lumen=True)] and panel.guards() == Guards(outside=True)
+    panel.target_box.setCurrentIndex(2)
+    panel.setTarget("new")
+    assert changes == [("cell", Guards(lumen=True, other_cells=True)), ("lumen", Guards(outside=True))]
+    assert panel.target() == "new"
 
 
 def test_every_tool_says_what_it_does_and_names_its_key(panel):

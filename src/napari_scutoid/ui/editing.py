@@ -12,7 +12,7 @@ from napari_scutoid.progress import Progress
 from napari_scutoid.ui.inquiry import Inquiry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.change import Change
@@ -60,6 +60,7 @@ class Editing(QObject):
         super().__init__(parent)
         self._ask = ask
         self._session: Session | None = None
+        self._held_by = ""
         self._before: Callable[[], None] = _nothing
         self._then: Callable[[Any], None] | None = None
         self._planning = Inquiry(self)
@@ -92,18 +93,41 @@ class Editing(QObject):
     def end(self) -> None:
         """Let the session go; its journal is whole after every edit, so that nothing has to be saved."""
         self._drop_plan()
+        self._held_by = ""
         session, self._session, self._before = self._session, None, _nothing
         if session is not None:
             session.heard.remove(self._on_heard)
             session.close()
 
+    def hold(self, reason: str) -> None:
+        """Refuse edits for a while, and say why; empty to let them through again."""
+        self._held_by = reason
+
     def do(self, edit: Edit) -> Change | None:
         """Make an edit now; None where it was refused, or the user said no."""
-        return self._guarded(lambda session: self._do(session, edit))
+        return self.act(lambda session: self._do(session, edit))
 
-    def do_later(self, edit: Edit) -> None:
-        """Plan an edit in a thread, then make it."""
-        self.look(edit.plan, self._make)
+    def act(self, act: Callable[[Session], Any]) -> Any:
+        """Do something that changes the session; None where it was refused."""
+        session = self._session
+        if session is None:
+            return None
+        try:
+            reason = "the edit before it is still being worked out" if self.is_planning else self._held_by
+            if reason:
+                raise ScutoidError("This was not done", reason, "wait a moment, then do it again")
+            self._before()
+            return act(session)
+        except Exception as error:
+            # Also a bug: it has to be told, and the next edit is possible, as a session refuses before it changes.
+            self.refused.emit(error)
+            return None
+
+    def do_later(self, *edits: Edit) -> None:
+        """Plan an edit in a thread, then make it; then the next one."""
+        if edits:
+            first, *rest = edits
+            self.look(lambda scene: (_warning(first, scene), first.plan(scene)), lambda found: self._make(found, rest))
 
     def look(self, find: Callable[[Scene], Any], then: Callable[[Any], None]) -> None:
         """Find something out in a thread while nothing is changed.
@@ -122,47 +146,30 @@ class Editing(QObject):
             self.planningChanged.emit(True)
             self._planning.ask(lambda: _job(find, scene))
 
-        self._guarded(start)
+        self.act(start)
 
     def undo(self) -> Change | None:
         """Take the last edit back."""
-        return self._guarded(lambda session: session.undo())
+        return self.act(lambda session: session.undo())
 
     def redo(self) -> Change | None:
         """Do again what was taken back last."""
-        return self._guarded(lambda session: session.redo())
+        return self.act(lambda session: session.redo())
 
     def jump(self, step: int) -> None:
         """Go to a step of the history."""
-        self._guarded(lambda session: session.jump(step))
+        self.act(lambda session: session.jump(step))
 
     def _do(self, session: Session, edit: Edit) -> Change | None:
-        warning = getattr(edit, "warning", None)
-        question = None if warning is None else warning(session.scene())
+        question = _warning(edit, session.scene())
         if question is not None and not self._ask(question):
             return None
         return session.do(edit)
 
-    def _make(self, change: Change) -> None:
-        self.do(Planned(change))
-
-    def _guarded(self, act: Callable[[Session], Any]) -> Any:
-        session = self._session
-        if session is None:
-            return None
-        try:
-            if self.is_planning:
-                raise ScutoidError(
-                    "This was not done",
-                    "the edit before it is still being worked out",
-                    "wait a moment, then do it again",
-                )
-            self._before()
-            return act(session)
-        except Exception as error:
-            # Also a bug: it has to be told, and the next edit is possible, as a session refuses before it changes.
-            self.refused.emit(error)
-            return None
+    def _make(self, found: tuple[str | None, Change], rest: Sequence[Edit]) -> None:
+        question, change = found
+        if (question is None or self._ask(question)) and self.do(Planned(change)) is not None:
+            self.do_later(*rest)
 
     def _on_heard(self, change: Change) -> None:
         self.changed.emit(change)
@@ -187,6 +194,12 @@ class Editing(QObject):
 def _job(find: Callable[[Scene], Any], scene: Scene) -> Steps[Any]:
     yield Progress("Working it out")
     return find(scene)
+
+
+def _warning(edit: Edit, scene: Scene) -> str | None:
+    """Return what to ask before an edit; None where nothing is to be asked."""
+    warning = getattr(edit, "warning", None)
+    return None if warning is None else warning(scene)
 
 
 def _nothing() -> None:

@@ -108,7 +108,7 @@ class HistoryList(QWidget):
             "Undo or redo all edits up to the one that is marked in the list. Nothing is lost: what is undone stays in "
             "the list, and a double click on it brings it back."
         )
-        self.view = QListView()
+        self.view: Any = QListView()
         self.view.setModel(self._rows)
         self.view.setUniformItemSizes(True)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -128,8 +128,8 @@ class HistoryList(QWidget):
         self.jump_button.clicked.connect(self._on_jump)
         self.view.clicked.connect(self._on_clicked)
         self.view.doubleClicked.connect(self._on_jump)
-        self.view.selectionModel().selectionChanged.connect(self._update)
         self._can = (False, False)
+        self._follow_marks()
         self._update()
 
     def value(self) -> int | None:
@@ -158,6 +158,9 @@ class HistoryList(QWidget):
     def rows(self) -> tuple[Row, ...]:
         """Return what is shown."""
         return tuple(self._rows.rows)
+
+    def _follow_marks(self) -> None:
+        self.view.selectionModel().selectionChanged.connect(self._update)
 
     def _on_clicked(self, index: QModelIndex) -> None:
         self.placeAsked.emit(self._rows.rows[index.row()].step)

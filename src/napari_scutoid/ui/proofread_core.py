@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
+    from napari_scutoid.proofread.change import Change
+    from napari_scutoid.proofread.differences import Proposal
     from napari_scutoid.proofread.journal import Found
+    from napari_scutoid.proofread.review import Review
     from napari_scutoid.proofread.session import Session
     from napari_scutoid.volume import ArrayLike, Volume
 
@@ -114,12 +117,80 @@ def begin(asked: Asked) -> Steps[Begun]:
     return Begun(session, base, told)
 
 
+def find_suspects(session: Session) -> Steps[Review]:
+    """Look at every cell; the session must not change meanwhile."""
+    from napari_scutoid.proofread.review import Review
+    from napari_scutoid.proofread.suspects import Suspects
+
+    suspects = yield from Suspects.build(session.scene())
+    return Review(session, suspects)
+
+
+def propose_lumen(session: Session) -> Steps[Change]:
+    """Look for the lumen; the session must not change meanwhile."""
+    from napari_scutoid.proofread.edits.propose_lumen import propose_lumen as find
+
+    return (yield from find(session.scene()))
+
+
+def compare(session: Session, other: ArrayLike) -> Steps[list[Proposal]]:
+    """List what other labels of the same grid would change; the session must not change meanwhile."""
+    from napari_scutoid.proofread.differences import differences
+    from napari_scutoid.proofread.resegment import kept_accepted
+
+    accepted = [cell for cell, state in session.states.items() if state.accepted]
+    new = _in_memory(other)
+    kept = yield from kept_accepted(new, session.labels, accepted, session.next_id, session.lumen)
+    return (yield from differences(session.labels, kept, session.index, accepted))
+
+
+def save(begun: Begun, path: Path, stack: Volume | None = None) -> Steps[Path]:
+    """Write the corrected labels; the session must not change meanwhile.
+
+    Parameters
+    ----------
+    begun : Begun
+    path : Path
+        Its ending is the format; a ``.mat`` holds what the laboratory's scripts load.
+    stack : Volume, optional
+        Write on its grid instead, with boundaries on its membranes.
+    """
+    from napari_scutoid.io.suffixes import MATLAB
+
+    session = begun.session
+    if stack is None and path.suffix.lower() not in MATLAB:
+        yield from session.save(path)
+        return path
+    from napari_scutoid.proofread.export import export_corrected
+    from napari_scutoid.proofread.saving import Corrected
+
+    journals = () if session.journal is None else (session.journal,)
+    made = Corrected(
+        begun.base, session.labels, session.lumen, dict(session.states), session.base, session.history, journals
+    )
+    yield from export_corrected(path, made, session.index, stack=stack, keep=session.scene().locked)
+    return path
+
+
+def save_truth(begun: Begun, path: Path, image: Volume) -> Steps[Path]:
+    """Write the image with its accepted cells, to train with; the session must not change meanwhile."""
+    from napari_scutoid.proofread.truth import write_truth
+
+    yield from write_truth(path, image, begun.session.scene())
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class ProofreadCore:
     """What the Correct dock asks of the program."""
 
     look_beside: Callable[[Path], Steps[list[Found]]] = field(default=look_beside)
     begin: Callable[[Asked], Steps[Begun]] = field(default=begin)
+    find_suspects: Callable[[Session], Steps[Review]] = field(default=find_suspects)
+    propose_lumen: Callable[[Session], Steps[Change]] = field(default=propose_lumen)
+    compare: Callable[[Session, ArrayLike], Steps[list[Proposal]]] = field(default=compare)
+    save: Callable[[Begun, Path, Volume | None], Steps[Path]] = field(default=save)
+    save_truth: Callable[[Begun, Path, Volume], Steps[Path]] = field(default=save_truth)
 
 
 def _base(asked: Asked) -> Steps[tuple[Labels, str]]:

@@ -22,18 +22,18 @@ from napari_scutoid.ui.editors import ChoiceBox
 from napari_scutoid.ui.note import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 FILTERS = {
-    "all": "all that is left",
     "unseen": "not seen yet",
+    "near": "not seen yet, near here",
+    "border": "not seen yet, cut by the border",
     "flagged": "flagged for later",
-    "border": "cut by the stack's border",
-    "near": "near here",
+    "all": "all cells, seen ones too",
 }
 """Which suspects are stepped through."""
-KEYS = {"next": "Space", "accept": "A", "fix": "X", "skip": "S", "flag": "F"}
-"""The usual keys of the buttons; see `setKeys`."""
+KEYS = ("next", "previous", "accept", "fix", "skip", "flag")
+"""What keys may stand for, see `setKeys`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class SuspectPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._card: SuspectCard | None = None
-        self._keys = dict(KEYS)
+        self._keys: dict[str, str] = {}
         self.progress = Note()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -108,7 +108,7 @@ class SuspectPanel(QWidget):
         self.accept_button = QPushButton()
         self.accept_button.setToolTip("It is right: lock it, so that no edit and no new segmentation changes it.")
         self.fix_button = QPushButton()
-        self.fix_button.setToolTip("Do what is proposed above, then go on.")
+        self.fix_button.setToolTip("Do what is proposed, look at it, then accept or undo.")
         self.skip_button = QPushButton()
         self.skip_button.setToolTip("Leave it as it is, unlocked, and go on. It counts as seen.")
         self.flag_button = QPushButton()
@@ -128,7 +128,7 @@ class SuspectPanel(QWidget):
         self.flag_button.clicked.connect(self.ask_for_note)
         self.note.returnPressed.connect(self._on_note)
         self.box.currentIndexChanged.connect(self.filterChanged)
-        self.setKeys(KEYS)
+        self.setKeys({})
         self.setValue(None)
         self.setProgress("", 0, 0)
 
@@ -177,7 +177,7 @@ class SuspectPanel(QWidget):
         self.bar.setRange(0, max(1, total))
         self.bar.setValue(done)
 
-    def setKeys(self, keys: dict[str, str]) -> None:
+    def setKeys(self, keys: Mapping[str, str]) -> None:
         """Name the keys on the buttons, by action as in `KEYS`."""
         self._keys |= keys
         for button, words, action in (

@@ -9,13 +9,18 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.proofread.scene import Guards
+from napari_scutoid.ui.editors import ChoiceBox
 from napari_scutoid.ui.note import Note
 from napari_scutoid.ui.tools import IN_IMAGE, ON_CELLS, PICK_HINT, TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-COLUMNS = 4
+COLUMNS = 5
+TARGETS = {"cell": "the chosen cell", "new": "a new cell", "lumen": "the lumen"}
+"""What is drawn."""
+PAINTING = Guards(other_cells=True)
+"""As in the laboratory's window: a stroke moves the wall between two cells, and spills into nothing else."""
 LARGEST_ID = 2**32 - 1
 
 
@@ -28,20 +33,20 @@ class ToolPanel(QWidget):
         Another tool is on, or none, by hand; `setValue` is silent.
     cellsChanged
         Other cells are chosen by hand.
-    guardsChanged
-        A stroke may change other things than before.
+    drawingChanged
+        Something else is drawn, or a stroke may change other things than before.
     asked : str, list
         Do what this tool does to these cells, now.
     """
 
     valueChanged = Signal()
     cellsChanged = Signal()
-    guardsChanged = Signal()
+    drawingChanged = Signal()
     asked = Signal(str, list)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._value = ""
+        self._value = self._said = ""
         self.buttons: dict[str, QPushButton] = {}
         self.hint = Note()
         self.line = QLineEdit()
@@ -56,13 +61,19 @@ class ToolPanel(QWidget):
             "other_cells": QCheckBox("other cells"),
         }
         for name, tip in (
-            ("outside", "Let strokes and repairs take voxels outside the tissue."),
-            ("lumen", "Let strokes and repairs take voxels of the lumen."),
-            ("other_cells", "Let strokes and repairs take voxels of other cells; accepted cells stay as they are."),
+            ("outside", "Let strokes take voxels outside the tissue."),
+            ("lumen", "Let strokes take voxels of the lumen."),
+            ("other_cells", "Let strokes take voxels of other cells; accepted cells stay as they are."),
         ):
             self.guards_box[name].setToolTip(tip)
-            self.guards_box[name].toggled.connect(self.guardsChanged)
+            self.guards_box[name].toggled.connect(self.drawingChanged)
+        self.target_box = ChoiceBox()
+        for name, words in TARGETS.items():
+            self.target_box.addItem(words, name)
+        self.target_box.setToolTip("What Paint and Polygon draw.")
+        self.target_box.currentIndexChanged.connect(self.drawingChanged)
         self._lay_out()
+        self.setGuards(PAINTING)
         self.line.editingFinished.connect(self._on_line)
         self.line.textEdited.connect(self._update)
         self.list_button.clicked.connect(self._on_list)
@@ -79,6 +90,11 @@ class ToolPanel(QWidget):
         for tool in IN_IMAGE:
             self.buttons[tool.name].setChecked(tool.name == self._value)
         self._update()
+
+    def choose(self, name: str) -> None:
+        """Switch to a tool as by hand; off, where it is on."""
+        self.setValue("" if name == self._value else name)
+        self.valueChanged.emit()
 
     def cells(self) -> list[int]:
         """Return the ids of the list; none where it cannot be read, see `problem`."""
@@ -110,6 +126,21 @@ class ToolPanel(QWidget):
             box.setChecked(getattr(guards, name))
             box.blockSignals(before)
 
+    def setHint(self, words: str) -> None:
+        """Say what to do next, or what is pointed at; empty for what the tool is for."""
+        self._said = words
+        self._update()
+
+    def target(self) -> str:
+        """Return what is drawn, of `TARGETS`."""
+        return str(self.target_box.currentData())
+
+    def setTarget(self, name: str) -> None:
+        """Choose what is drawn; silent."""
+        before = self.target_box.blockSignals(True)
+        self.target_box.setCurrentIndex(max(0, self.target_box.findData(name)))
+        self.target_box.blockSignals(before)
+
     def setKeys(self, keys: Mapping[str, str]) -> None:
         """Name the keys in the tips, by tool."""
         for name, button in self.buttons.items():
@@ -117,9 +148,7 @@ class ToolPanel(QWidget):
             button.setToolTip(f"{TOOLS[name].does} Key: {key}." if key else TOOLS[name].does)
 
     def _on_tool(self) -> None:
-        name = self._sender()
-        self.setValue("" if name == self._value else name)
-        self.valueChanged.emit()
+        self.choose(self._sender())
 
     def _on_action(self) -> None:
         self.asked.emit(self._sender(), self.cells())
@@ -139,7 +168,7 @@ class ToolPanel(QWidget):
             self.cellsChanged.emit()
 
     def _update(self, *_: object) -> None:
-        self.hint.setText(TOOLS[self._value].hint if self._value else PICK_HINT)
+        self.hint.setText(self._said or (TOOLS[self._value].hint if self._value else PICK_HINT))
         problem, cells = self.problem(), self.cells()
         self.line_note.setText(problem and f"⚠ {problem}")
         self.line_note.setVisible(problem is not None)
@@ -148,13 +177,13 @@ class ToolPanel(QWidget):
         self.list_button.setVisible(bool(by_list))
         self.list_button.setEnabled(len(cells) >= (2 if self._value == "merge" else 1))
         for tool in ON_CELLS:
-            self.buttons[tool.name].setEnabled(bool(cells))
+            self.buttons[tool.name].setEnabled(bool(cells) or tool.needs_no_cells)
 
     def _lay_out(self) -> None:
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         in_image, on_cells = QGridLayout(), QGridLayout()
-        for tools, grid, columns in ((IN_IMAGE, in_image, COLUMNS), (ON_CELLS, on_cells, COLUMNS - 1)):
+        for tools, grid, columns in ((IN_IMAGE, in_image, COLUMNS), (ON_CELLS, on_cells, COLUMNS - 2)):
             grid.setSpacing(3)
             for place, tool in enumerate(tools):
                 button = QPushButton(tool.title)
@@ -168,6 +197,10 @@ class ToolPanel(QWidget):
                 grid.addWidget(button, place // columns, place % columns)
         rows.addLayout(in_image)
         rows.addWidget(self.hint)
+        drawn = QHBoxLayout()
+        drawn.addWidget(QLabel("Draw"))
+        drawn.addWidget(self.target_box, 1)
+        rows.addLayout(drawn)
         guards = QHBoxLayout()
         guards.addWidget(QLabel("May change"))
         for box in self.guards_box.values():

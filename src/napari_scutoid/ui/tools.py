@@ -21,6 +21,8 @@ class Tool:
         What to do in the image while it is on; empty for a tool that acts at once on the chosen cells.
     by_list : str
         On the button beside the list of cells; empty where a list is no use.
+    needs_no_cells : bool
+        Whether it acts at once on the whole stack.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Tool:
     does: str
     hint: str = ""
     by_list: str = ""
+    needs_no_cells: bool = False
 
 
 IN_IMAGE = (
@@ -58,17 +61,31 @@ IN_IMAGE = (
     ),
     Tool("delete", "Delete", "Remove a cell: its voxels become outside.", "Click the cell to remove.", "Delete these"),
     Tool(
+        "lumen",
+        "Lumen",
+        "Make a cell, or a gap that cells enclose, the lumen.",
+        "Click the cell or the gap that is the lumen.",
+        "Set as lumen",
+    ),
+    Tool(
+        "outside",
+        "Outside",
+        "Make a cell, or a piece of the lumen, the outside.",
+        "Click the cell or the piece of the lumen that is outside the tissue.",
+        "Set as outside",
+    ),
+    Tool(
         "paint",
         "Paint",
-        "Paint the chosen cell with napari's brush.",
-        "Choose a cell (Alt and click picks it), then paint; one stroke is one step of the history.",
+        "Paint with napari's brush; its size is at the upper left.",
+        "Choose what to draw below, then paint; one stroke is one step of the history.",
     ),
     Tool("erase", "Erase", "Take voxels away from cells with napari's brush.", "Paint over what is no cell."),
     Tool(
         "polygon",
         "Polygon",
-        "Draw the outline of the chosen cell in a slice.",
-        "Click along the outline, double click to close it; what lies inside becomes the chosen cell.",
+        "Draw an outline in a slice.",
+        "Choose what to draw below. Click along the outline, double click to close it.",
     ),
 )
 """Tools that stay on until another one is chosen."""
@@ -79,9 +96,8 @@ ON_CELLS = (
     Tool("keep_largest", "Keep largest", "Remove all pieces of the chosen cells but the largest."),
     Tool("smooth", "Smooth", "Smooth the surface of the chosen cells."),
     Tool("grow", "Grow into gaps", "Give the empty voxels between cells to the nearest of the chosen cells."),
-    Tool("interpolate", "Interpolate", "Fill the slices between the first and the last slice of the chosen cell."),
-    Tool("lumen", "Set as lumen", "The chosen cells are the lumen, and no cells."),
-    Tool("outside", "Set as outside", "The chosen cells are outside the tissue."),
+    Tool("interpolate", "Interpolate", "Fill the slices that are missing between those that hold the chosen cell."),
+    Tool("propose_lumen", "Find lumen", "Show what looks most like the lumen.", needs_no_cells=True),
     Tool("accept", "Accept", "The chosen cells are right: nothing changes them until they are unlocked."),
     Tool("unlock", "Unlock", "The chosen cells may be changed again."),
     Tool("invalid", "Not valid", "Leave the chosen cells out of measurements, or take them in again."),

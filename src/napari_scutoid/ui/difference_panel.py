@@ -1,0 +1,107 @@
+"""What another segmentation would change, one difference after the other, to be taken or refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_scutoid.ui.layer_choice import LayerChoice
+from napari_scutoid.ui.note import Note
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+ABOUT = (
+    "Segment the stack again, with other settings or another model, then compare: accepted cells stay as they are, and "
+    "you choose for all others."
+)
+
+
+class OtherLabels(LayerChoice):
+    """A list of the labels layers but the one that is corrected."""
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        self._corrected: Layer | None = None
+        super().__init__(viewer, "labels", optional=True, parent=parent)
+
+    def setCorrected(self, layer: Layer | None) -> None:
+        """State which layer is corrected."""
+        self._corrected = layer
+        self._on_layers()
+
+    def _is_listed(self, layer: Layer) -> bool:
+        mine = self._corrected
+        same_shape = mine is None or getattr(layer.data, "shape", None) == mine.data.shape
+        return layer is not mine and same_shape and super()._is_listed(layer)
+
+
+class DifferencePanel(QWidget):
+    """Choose another segmentation, and go through what it would change.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Signals
+    -------
+    compareAsked
+        Find the differences to the chosen layer.
+    takeAsked, refuseAsked, nextAsked
+        Decide on the present one, or leave it for later.
+    """
+
+    compareAsked = Signal()
+    takeAsked = Signal()
+    refuseAsked = Signal()
+    nextAsked = Signal()
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.about = Note()
+        self.about.setText(ABOUT)
+        self.other = OtherLabels(viewer)
+        self.compare_button = QPushButton("Compare")
+        self.compare_button.setToolTip("List what these labels would change.")
+        self.words = Note()
+        self.take_button = QPushButton("Take")
+        self.take_button.setToolTip("Change the cells as these labels have them. One step of the history.")
+        self.refuse_button = QPushButton("Refuse")
+        self.refuse_button.setToolTip("Leave the cells as they are; this difference is not shown again.")
+        self.next_button = QPushButton("Later")
+        self.next_button.setToolTip("Go on; this difference comes again at the end.")
+        first = QHBoxLayout()
+        first.addWidget(self.other, 1)
+        first.addWidget(self.compare_button)
+        decisions = QHBoxLayout()
+        for button in (self.take_button, self.refuse_button, self.next_button):
+            decisions.addWidget(button, 1)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(self.about)
+        rows.addLayout(first)
+        rows.addWidget(self.words)
+        rows.addLayout(decisions)
+        rows.addStretch(1)
+        self.compare_button.clicked.connect(self.compareAsked)
+        self.take_button.clicked.connect(self.takeAsked)
+        self.refuse_button.clicked.connect(self.refuseAsked)
+        self.next_button.clicked.connect(self.nextAsked)
+        self.other.valueChanged.connect(self._update)
+        self.setValue("", can_decide=False)
+
+    def value(self) -> Any:
+        """Return the layer to compare with, or None."""
+        return self.other.value()
+
+    def setValue(self, words: str, *, can_decide: bool) -> None:
+        """Show a difference in words, or what became of the comparison."""
+        self.words.setText(words)
+        for button in (self.take_button, self.refuse_button, self.next_button):
+            button.setEnabled(can_decide)
+        self._update()
+
+    def _update(self) -> None:
+        self.compare_button.setEnabled(self.other.value() is not None)

@@ -1,0 +1,202 @@
+"""Suspects of a session, found in a job and shown one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_scutoid.ui.suspect_panel import SuspectCard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.proofread.reasons import Suspect
+    from napari_scutoid.proofread.review import Filter, Review
+    from napari_scutoid.proofread.session import Session
+    from napari_scutoid.ui.editing import Editing
+    from napari_scutoid.ui.job_panel import JobPanel
+    from napari_scutoid.ui.suspect_panel import SuspectPanel
+
+    FindSuspects = Callable[[Session], Steps[Review]]
+
+LOOKING = "the cells are being looked at, which an edit would disturb"
+NOT_LOOKED = "Press Next suspect: the program first looks at every cell, once."
+NONE_LEFT = "Nothing is left in this list. Choose another one above, or save the labels."
+GONE = "This cell is no more. Go on to the next one."
+NEAR = 4.0
+"""How far "near here" reaches, in diameters of a typical cell."""
+
+
+class Reviewing(QObject):
+    """Wires the suspect panel to the review of a session.
+
+    Parameters
+    ----------
+    panel : SuspectPanel
+    editing : Editing
+        Through which decisions go.
+    jobs : JobPanel
+        Runs the job that finds the suspects.
+    find : callable
+        Takes a session, returns the job.
+    here : callable
+        Returns the place that is looked at, in voxels.
+
+    Signals
+    -------
+    shown : Suspect
+        Look at this one.
+    """
+
+    shown = Signal(object)
+
+    def __init__(
+        self,
+        panel: SuspectPanel,
+        editing: Editing,
+        jobs: JobPanel,
+        find: FindSuspects,
+        here: Callable[[], tuple[float, float, float]],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._panel, self._editing, self._jobs, self._find, self._here = panel, editing, jobs, find, here
+        self._review: Review | None = None
+        self._looked_at: list[int] = []
+        panel.nextAsked.connect(self.next)
+        panel.previousAsked.connect(self.previous)
+        panel.acceptAsked.connect(self.accept)
+        panel.fixAsked.connect(self.fix)
+        panel.skipAsked.connect(self.skip)
+        panel.flagAsked.connect(self.flag)
+
+    @property
+    def review(self) -> Review | None:
+        """The review, once the suspects are found."""
+        return self._review
+
+    @property
+    def suspect(self) -> Suspect | None:
+        """The present one."""
+        return None if self._review is None else self._review.current
+
+    def begin(self) -> None:
+        """Find the suspects of the session that is edited now."""
+        session = self._editing.session
+        if session is None or self._jobs.is_busy:
+            return
+        self._editing.hold(LOOKING)
+        started = self._jobs.run(
+            "Looking for mistakes", lambda: self._find(session), self._on_found, otherwise=self._on_nothing_found
+        )
+        if not started:
+            self._editing.hold("")
+
+    def end(self) -> None:
+        """Forget the session."""
+        if self._review is not None:
+            self._review.close()
+        self._review = None
+        self._looked_at = []
+        self._panel.setValue(None)
+        self._panel.setProgress("", 0, 0)
+
+    def next(self) -> None:
+        """Show the next suspect; the first time, find them."""
+        review = self._review
+        if review is None:
+            self.begin()
+            return
+        which = self._which(review)
+        found = self._editing.act(lambda _session: review.next(which))
+        if found is not None:
+            self._looked_at.append(found.cell)
+            self._show(found)
+        elif review.current is None:
+            self._panel.setValue(None, NONE_LEFT)
+
+    def previous(self) -> None:
+        """Show the suspect before."""
+        review = self._review
+        if review is None or len(self._looked_at) < 2:
+            return
+        self._looked_at.pop()
+        while self._looked_at and self._looked_at[-1] not in review.suspects:
+            self._looked_at.pop()
+        if self._looked_at:
+            self._show(review.show(self._looked_at[-1]))
+
+    def accept(self) -> None:
+        """Lock the present one, and go on."""
+        self._decide(lambda review: review.accept())
+
+    def skip(self) -> None:
+        """Leave the present one, and go on."""
+        self._decide(lambda review: review.skip())
+
+    def flag(self, note: str) -> None:
+        """Keep the present one for later, and go on."""
+        self._decide(lambda review: review.flag(note))
+
+    def fix(self) -> None:
+        """Do what is proposed, and stay, so that the user sees what came of it."""
+        suspect = self.suspect
+        if suspect is not None and suspect.fix is not None:
+            self._editing.do_later(suspect.fix)
+
+    def refresh(self) -> None:
+        """Show how far the work is, and what became of the present suspect."""
+        review = self._review
+        if review is None:
+            return
+        accepted = sum(state.accepted for state in review.session.states.values())
+        self._panel.setProgress(review.progress(), accepted, len(review.session.index))
+        suspect = review.current
+        if suspect is None:
+            return
+        left = [cell for cell in (suspect.cell, suspect.other) if cell is not None and cell in review.suspects]
+        if left:
+            self._panel.setValue(card_of(review.show(left[0]), review))
+        else:
+            self._panel.setValue(None, GONE)
+
+    def _decide(self, decide: Callable[[Review], Any]) -> None:
+        review = self._review
+        if review is not None and self._editing.act(lambda _session: decide(review)) is not None:
+            self.next()
+
+    def _which(self, review: Review) -> Filter:
+        from napari_scutoid.proofread.edits.guards import typical_diameter
+        from napari_scutoid.proofread.review import Filter
+
+        name = self._panel.filter()
+        near = self._here() if name == "near" else None
+        within = 0.0 if near is None else NEAR * typical_diameter(review.session.scene())
+        return Filter(name != "all", name == "flagged", name == "border", near, within)
+
+    def _show(self, suspect: Suspect) -> None:
+        if self._review is not None:
+            self._panel.setValue(card_of(suspect, self._review))
+            self.shown.emit(suspect)
+
+    def _on_found(self, review: Review) -> None:
+        self._editing.hold("")
+        if review.session is self._editing.session:
+            self._review = review
+            self.refresh()
+            self.next()
+        else:
+            review.close()
+
+    def _on_nothing_found(self) -> None:
+        self._editing.hold("")
+        self._panel.setValue(None, NOT_LOOKED)
+
+
+def card_of(suspect: Suspect, review: Review) -> SuspectCard:
+    """Return what is shown of a suspect."""
+    state = review.session.scene().state(suspect.cell)
+    title = f"Cell {suspect.cell}" if suspect.other is None else f"Cells {suspect.cell} and {suspect.other}"
+    return SuspectCard(title, suspect.probability, suspect.reasons, suspect.fix_title, state.note)
