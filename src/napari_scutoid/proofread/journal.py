@@ -13,7 +13,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_scutoid import __version__
 from napari_scutoid.errors import ScutoidError
@@ -25,14 +25,16 @@ from napari_scutoid.proofread.journal_rows import (
     as_json,
     box_as_json,
     box_from,
+    checksum,
     difference_from,
     numbers_from,
     states_as_json,
     states_from,
+    unsigned,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari_scutoid.proofread.change import Difference
 
@@ -137,11 +139,11 @@ class Journal:
             *(None if change.focus is None else as_json(change.focus), states_as_json(change.states), largest),
         )
         with self._transaction():
-            self._db.execute(f"INSERT INTO edits VALUES ({', '.join('?' * len(edit))})", edit)
+            self._insert("edits", edit)
             for target, part in (("labels", change.labels), ("lumen", change.lumen)):
                 if part is not None:
                     row = (_NOW, step.id, target, box_as_json(part.box), part.n, part.mask, part.before, part.after)
-                    self._db.execute("INSERT INTO differences VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                    self._insert("differences", row)
             move = self._write_move(step.id, "do", author, made_at)
         self.history.add(step)
         self.history.move_to(move)
@@ -164,30 +166,32 @@ class Journal:
         """
         key = (_NOW, step)
         with self._trusting_nothing():
-            kind, title, parameters, focus, states = self._db.execute(
-                "SELECT kind, title, parameters, focus, states FROM edits WHERE time_point = ? AND id = ?", key
-            ).fetchone()
-            rows = self._db.execute(
-                "SELECT target, box, n, mask, before, after FROM differences WHERE time_point = ? AND edit = ?", key
-            )
-            parts: dict[str, Difference] = {
-                target: difference_from(*row, shape=self.base.shape) for target, *row in rows
-            }
-            if parts.keys() - {"labels", "lumen"}:
-                raise ValueError(f"step {step} changes {', '.join(parts)}")
+            row = self._db.execute("SELECT * FROM edits WHERE time_point = ? AND id = ?", key).fetchone()
+            _, _, _, kind, title, parameters, _, _, box, focus, states, _ = unsigned(row)
+            parts: dict[str, Difference] = {}
+            for row in self._db.execute("SELECT * FROM differences WHERE time_point = ? AND edit = ?", key):
+                _, _, target, *packed = unsigned(row)
+                parts[target] = difference_from(*packed, shape=self.base.shape)
             told = json.loads(parameters)
-            if not isinstance(told, dict):
-                raise ValueError(f"the parameters of step {step} are {parameters[:40]}")
-            z_y_x = None if focus is None else numbers_from(focus)
-            return Change(kind, title, told, parts.get("labels"), parts.get("lumen"), states_from(states), z_y_x)
+            if not isinstance(told, dict) or parts.keys() - {"labels", "lumen"}:
+                raise ValueError(f"step {step} changes {', '.join(parts)}, its parameters are {parameters[:40]}")
+            place = None if focus is None else numbers_from(focus)
+            change = Change(kind, title, told, parts.get("labels"), parts.get("lumen"), states_from(states), place)
+            if change.box != (None if box is None else box_from(box)):
+                raise ValueError(f"step {step} does not change what it says")
+            return change
 
     def close(self) -> None:
         """Let others open it; more edits are not possible then."""
         self._db.close()
 
+    def _insert(self, table: str, values: Sequence[Any]) -> None:
+        row = (*values, checksum(*values))
+        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
     def _write_move(self, head: int, action: str, author: str, made_at: datetime) -> Move:
-        row = (_NOW, head, action, author, made_at.isoformat())
-        self._db.execute("INSERT INTO moves (time_point, head, action, author, made_at) VALUES (?, ?, ?, ?, ?)", row)
+        number = len(self.history.moves) + 1
+        self._insert("moves", (number, _NOW, head, action, author, made_at.isoformat()))
         return Move(head, action, author, made_at)
 
     @contextlib.contextmanager
@@ -272,14 +276,18 @@ def _look_at(path: Path) -> Found:
 
 
 def _meta_of(base: Base) -> dict[str, str]:
+    told = json.dumps(base.as_dict() | {"largest": base.largest})
     return {
-        "base": json.dumps(base.as_dict() | {"largest": base.largest}),
+        "base": told,
+        "checksum": checksum(told),
         "created": datetime.now(UTC).isoformat(),
         "program": f"napari-scutoid {__version__}",
     }
 
 
 def _base_from(meta: dict[str, str]) -> Base:
+    if checksum(meta["base"]) != meta["checksum"]:
+        raise ValueError("what it says of its labels was changed after it was written")
     stated = json.loads(meta["base"])
     z, y, x = (int(n) for n in stated["shape"])
     if min(z, y, x) < 1:
@@ -290,18 +298,17 @@ def _base_from(meta: dict[str, str]) -> Base:
 
 def _history_from(db: sqlite3.Connection) -> History:
     history = History()
-    rows = db.execute(
-        "SELECT id, parent, kind, title, author, made_at, focus, box FROM edits WHERE time_point = ? ORDER BY id",
-        (_NOW,),
-    )
-    for step, parent, kind, title, author, made_at, focus, box in rows:
-        if type(step) is not int or not all(isinstance(text, str) for text in (kind, title, author)):
+    rows = db.execute("SELECT * FROM edits WHERE time_point = ? ORDER BY id", (_NOW,))
+    for number, row in enumerate(rows, 1):
+        _, step, parent, kind, title, _, author, made_at, box, focus, _, _ = unsigned(row)
+        if step != number or not all(isinstance(text, str) for text in (kind, title, author)):
             raise ValueError(f"step {step!r} is none")
         centre = numbers_from(focus) if focus is not None else _middle(box)
-        history.add(Step(step, parent, kind, title, author, _time(made_at), centre))
-    rows = db.execute("SELECT head, action, author, made_at FROM moves WHERE time_point = ? ORDER BY id", (_NOW,))
-    for head, action, author, made_at in rows:
-        if not all(isinstance(text, str) for text in (action, author)):
+        history.add(Step(number, parent, kind, title, author, _time(made_at), centre))
+    rows = db.execute("SELECT * FROM moves WHERE time_point = ? ORDER BY id", (_NOW,))
+    for number, row in enumerate(rows, 1):
+        move, _, head, action, author, made_at = unsigned(row)
+        if move != number or not all(isinstance(text, str) for text in (action, author)):
             raise ValueError(f"a move to step {head} is none")
         history.move_to(Move(head, action, author, _time(made_at)))
     if history.head == BASE and len(history) and not history.moves:

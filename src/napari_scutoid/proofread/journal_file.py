@@ -26,22 +26,25 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x53637574
 SCHEMA_VERSION = 1
 
+# SQLite notices a page that is no page; what is wrong inside of a value is noticed by the checksums.
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE edits (
     time_point INTEGER NOT NULL DEFAULT 0, id INTEGER NOT NULL, parent INTEGER NOT NULL,
     kind TEXT NOT NULL, title TEXT NOT NULL, parameters TEXT NOT NULL, author TEXT NOT NULL, made_at TEXT NOT NULL,
     box TEXT, focus TEXT, states TEXT NOT NULL, largest INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
     PRIMARY KEY (time_point, id)
 );
 CREATE TABLE differences (
     time_point INTEGER NOT NULL DEFAULT 0, edit INTEGER NOT NULL, target TEXT NOT NULL,
     box TEXT NOT NULL, n INTEGER NOT NULL, mask BLOB NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL,
+    checksum TEXT NOT NULL,
     PRIMARY KEY (time_point, edit, target)
 );
 CREATE TABLE moves (
     id INTEGER PRIMARY KEY, time_point INTEGER NOT NULL DEFAULT 0, head INTEGER NOT NULL,
-    action TEXT NOT NULL, author TEXT NOT NULL, made_at TEXT NOT NULL
+    action TEXT NOT NULL, author TEXT NOT NULL, made_at TEXT NOT NULL, checksum TEXT NOT NULL
 );
 """
 
@@ -149,7 +152,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
                 raise damaged(path, str(found))
             if _schema_of(db) != _own_schema():
                 raise damaged(path, "its tables are not those of a journal")
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # SQLite quotes what it cannot read
             raise damaged(path, str(error)) from error
         yield db
 

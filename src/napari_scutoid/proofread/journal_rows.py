@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import fields
@@ -21,6 +22,23 @@ _LARGEST_ID = 2**32 - 1
 def as_json(value: Any) -> str:
     """Return plain JSON; NumPy's numbers and arrays become plain ones."""
     return json.dumps(value, default=_plain, allow_nan=False)
+
+
+def checksum(*values: str | int | bytes | None) -> str:
+    """Return what tells whether a row's values are still those that were written."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in values:
+        told = value if isinstance(value, bytes) else repr(value).encode()
+        digest.update(len(told).to_bytes(8, "little") + told)
+    return digest.hexdigest()
+
+
+def unsigned(row: Sequence[Any]) -> Sequence[Any]:
+    """Return a row without its checksum, the last value; ValueError where that does not fit."""
+    *values, stated = row
+    if checksum(*values) != stated:
+        raise ValueError(f"a row was changed after it was written: {str(values)[:60]}")
+    return values
 
 
 def box_as_json(box: Box) -> str:
