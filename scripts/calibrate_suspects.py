@@ -161,9 +161,14 @@ class Case(NamedTuple):
     """The true cell in which each cell lies mainly; 0 where it is none."""
 
 
-def case_of(stack: Made, number: int, *, opinions: bool) -> Case | None:
+def case_of(stack: Made, number: int) -> Case | None:
     """Return a stack ready to be judged; None where too much is wrong."""
     labels = with_errors(stack.labels.astype(np.uint32), np.random.default_rng(number))
+    overlaps = count_overlaps(labels, stack.truth)
+    verdicts = judge_cells(overlaps).prediction.by_id()
+    wrong = sum(verdict != "matched" for verdict in verdicts.values())
+    if wrong > MOST_WRONG * len(verdicts):
+        return None
     size = VoxelSize(*stack.voxel_size)
     grid = Labels(labels, size)
     step = [e * n / m for e, n, m in zip(size, labels.shape, stack.boundary.shape, strict=True)]
@@ -173,19 +178,9 @@ def case_of(stack: Made, number: int, *, opinions: bool) -> Case | None:
     )
     index = drain(CellIndex.build(labels, evidence))
     scene = Scene(labels, index, size, evidence)
-    others = [other.astype(np.uint32) for other in stack.others] if opinions else []
-    suspects = drain(Suspects.build(scene, others, _impartial(opinions=opinions)))
-    overlaps = count_overlaps(labels, stack.truth)
-    verdicts = judge_cells(overlaps).prediction.by_id()
-    wrong = sum(verdict != "matched" for verdict in verdicts.values())
-    if wrong > MOST_WRONG * len(verdicts):
-        return None
-    main = {}
-    for true, cell, n in zip(
-        overlaps.truth.tolist(), overlaps.prediction.tolist(), overlaps.voxels.tolist(), strict=True
-    ):
-        if cell and 2 * n > index.voxels(cell):
-            main[cell] = true
+    suspects = drain(Suspects.build(scene, stack.others, _impartial(opinions=True)))
+    triples = zip(overlaps.truth.tolist(), overlaps.prediction.tolist(), overlaps.voxels.tolist(), strict=True)
+    main = {cell: true for true, cell, n in triples if cell and 2 * n > index.voxels(cell)}
     return Case(scene, suspects, verdicts, main)
 
 
@@ -202,13 +197,18 @@ def learnt(cases: list[Case], *, opinions: bool) -> Judge:
     """Return the judge that fits best what is known of all cells and faces."""
     faces, cells = features_of(opinions=opinions)
     judge = _impartial(opinions=opinions)
+    cases = [_judged(case, judge, opinions=opinions) for case in cases]
     judge = replace(judge, face=fitted(faces, *_joined([face_rows(case) for case in cases])))
-    cases = [case._replace(suspects=case.suspects.judged_by(case.scene, judge)) for case in cases]
+    cases = [_judged(case, judge, opinions=opinions) for case in cases]
     rows, _, weights = _joined([cell_rows(case, "matched") for case in cases])
     for name, verdict in (("wrong", "matched"), ("merged", "merged"), ("invented", "invented")):
         happened = np.concatenate([cell_rows(case, verdict)[1] for case in cases])
         judge = replace(judge, **{name: fitted(cells, rows, ~happened if name == "wrong" else happened, weights)})
     return judge
+
+
+def _judged(case: Case, judge: Judge, *, opinions: bool) -> Case:
+    return case._replace(suspects=case.suspects.judged_by(case.scene, judge, opinions=opinions))
 
 
 Rows = tuple["NDArray[np.float64]", "NDArray[np.bool_]", "NDArray[np.float64]"]
@@ -300,10 +300,10 @@ def ranking(p: NDArray[np.float64], happened: NDArray[np.bool_]) -> float:
     return float((rankdata(p)[happened].sum() - n * (n + 1) / 2) / (n * rest))
 
 
-def check(cases: list[Case], judge: Judge, title: str) -> None:
+def check(cases: list[Case], judge: Judge, *, opinions: bool) -> None:
     """Print how far probabilities hold on these stacks."""
-    judged = [case._replace(suspects=case.suspects.judged_by(case.scene, judge)) for case in cases]
-    print(f"{title}, {len(cases)} stacks")
+    judged = [_judged(case, judge, opinions=opinions) for case in cases]
+    print(f"{'With' if opinions else 'Without'} second opinions, {len(cases)} unseen stacks")
     for name in ("face", "wrong", "merged", "invented"):
         verdict = "matched" if name == "wrong" else name
         parts = [face_rows(case) if name == "face" else cell_rows(case, verdict) for case in judged]
@@ -325,34 +325,30 @@ def main() -> None:
     arguments.add_argument("--check", action="store_true", help="do not learn: check the packaged weights")
     options = arguments.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
-    judges = {}
-    for opinions in (False, True):
-        if options.check:
-            judges[opinions] = Judge.packaged(opinions=opinions)
-            continue
-        judges[opinions] = learnt(_cases(TRAINING, options.stacks, options.cache, opinions=opinions), opinions=opinions)
     if not options.check:
+        cases = _cases(TRAINING, options.stacks, options.cache)
+        alone, with_opinions = (learnt(cases, opinions=opinions) for opinions in (False, True))
         with replacing(WEIGHTS) as part:
-            part.write_text(_written(as_json(judges[False], judges[True])), encoding="utf-8")
-    for opinions, judge in judges.items():
-        unseen = _cases(CHECKING, options.stacks // 2, options.cache, opinions=opinions)
-        check(unseen, judge, "With second opinions" if opinions else "Without second opinions")
+            part.write_text(_written(as_json(alone, with_opinions)), encoding="utf-8")
+    unseen = _cases(CHECKING, options.stacks // 2, options.cache)
+    for opinions in (False, True):
+        check(unseen, Judge.packaged(opinions=opinions), opinions=opinions)
 
 
 def _written(weights: dict[str, Any]) -> str:
     """Return JSON with each list of numbers on one line."""
     text = json.dumps(weights, indent=1)
     return (
-        re.sub(r"\[[^\[\]]*\]", lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text)
+        re.sub(r"\[[^\[\]]*\]", lambda found: "[" + ", ".join(map(str.strip, found[0][1:-1].split(","))) + "]", text)
         + "\n"
     )
 
 
-def _cases(first: int, count: int, cache: Path, *, opinions: bool) -> list[Case]:
+def _cases(first: int, count: int, cache: Path) -> list[Case]:
     found = []
     for number in range(first, first + count):
         stack = made(number, cache)
-        case = None if stack is None else case_of(stack, number, opinions=opinions)
+        case = None if stack is None else case_of(stack, number)
         if case is not None:
             found.append(case)
     return found

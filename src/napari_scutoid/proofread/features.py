@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.index import CellIndex, Contact
     from napari_scutoid.proofread.look import Look
 
-FACE = ("evidence", "contrast", "share", "emptier", "union_size", "smaller_size")
+FACE = ("evidence", "faint", "contrast", "share", "emptier", "union_size", "smaller_size")
 FACE_OPINIONS = ("agreed", "union_fits")
 CELL = (
     "weak_face",
@@ -36,6 +36,7 @@ CELL = (
     "cap",
     "inside",
     "outline",
+    "open",
     "one_sided",
     "exposed",
     "brightness",
@@ -54,7 +55,7 @@ class Tissue:
     ----------
     voxels : float
         Of a cell that the stack's border does not cut.
-    emptiness, cap, inside, outline, brightness : float
+    emptiness, cap, inside, outline, open, brightness : float
         As in `Look` and `emptiness_of`.
     one_layer : bool
         Whether most cells look at what is no cell on two sides: only there a cell can miss a surface.
@@ -65,6 +66,7 @@ class Tissue:
     cap: float = 0.0
     inside: float = 0.0
     outline: float = 0.0
+    open: float = 0.0
     brightness: float = math.nan
     one_layer: bool = False
 
@@ -82,6 +84,7 @@ class Tissue:
             _median(look.cap for look in judged),
             _median(look.inside for look in judged),
             _median(look.outline for look in judged),
+            _median(look.open for look in judged),
             _median(look.brightness for look in judged),
             both > _ONE_LAYER * len(judged),
         )
@@ -98,7 +101,7 @@ def is_spanning(look: Look) -> bool:
 
 
 def face_features(
-    a: Look, b: Look, contact: Contact, surfaces: tuple[float, float], tissue: Tissue
+    a: Look, b: Look, contact: Contact, faint: float, surfaces: tuple[float, float], tissue: Tissue
 ) -> tuple[float, ...]:
     """Return what speaks for a false wall between two cells, in the order of `FACE` and `FACE_OPINIONS`.
 
@@ -108,6 +111,8 @@ def face_features(
         The two cells.
     contact : Contact
         Where they touch.
+    faint : float
+        The evidence that a quarter of the face stays below, as in `Look`.
     surfaces : tuple of two floats
         Faces of all voxels of each with others, 0 included.
     tissue : Tissue
@@ -117,6 +122,7 @@ def face_features(
     apart = (a.voxels * emptiness_of(a) + b.voxels * emptiness_of(b)) / n
     own = (
         contact.evidence,
+        faint,
         contact.evidence - 0.5 * (a.outline + b.outline),
         contact.faces / max(1.0, min(surfaces)),
         _emptiness(_joint(a, b), n) - apart,
@@ -187,6 +193,7 @@ def cell_features(
         look.cap - tissue.cap,
         look.inside - tissue.inside,
         look.outline - tissue.outline,
+        look.open - tissue.open,
         float(tissue.one_layer and not at_border and not is_spanning(look)),
         exposed / max(1.0, surface),
         _log_ratio(look.brightness, tissue.brightness),

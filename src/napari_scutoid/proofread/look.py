@@ -25,6 +25,7 @@ _ACROSS = 16
 _MOST_VOXELS = 40**3
 """Larger boxes are looked at more coarsely still: what was left of the lumen, or ten cells merged into one."""
 _LARGEST_READ = 2**22
+_LITTLE = 0.25
 _FREE_PATCH = 0.1
 """Share of a cell's free surface that a patch of it has at least."""
 
@@ -57,6 +58,11 @@ class Look:
         Area of its first or last slice, whichever is larger, over that of its widest; 0 where the stack ends there.
     inside, outline : float
         Mean boundary evidence deep inside and along its surface, 0 to 1.
+    open : float
+        Share of its surface where little speaks for a wall.
+    faint : dict of int to float
+        The evidence that a quarter of its face with each neighbour stays below: walls of other cells run along a face's
+        rim, and would hide that its middle is none.
     free_patches : int
         Separate parts of its surface that look at no cell.
     apical, basal : bool
@@ -80,6 +86,8 @@ class Look:
     cap: float
     inside: float
     outline: float
+    open: float
+    faint: dict[int, float]
     free_patches: int
     apical: bool
     basal: bool
@@ -139,7 +147,7 @@ def look_at(scene: Scene, cell: int, step: Step, opinions: tuple[Opinion, ...] =
     gain, neck = waist(largest, piece.boundary, unit)
     better = cut if cut.evidence >= neck.evidence else neck
     apical, basal, patches = _free(inside, piece)
-    deep, outline = _evidence(inside, piece, unit)
+    deep, outline, open_ = _evidence(inside, piece, unit)
     return Look(
         index.voxels(cell),
         mean,
@@ -154,6 +162,8 @@ def look_at(scene: Scene, cell: int, step: Step, opinions: tuple[Opinion, ...] =
         _cap(inside, box, scene.shape[0]),
         deep,
         outline,
+        open_,
+        _faint(inside, piece),
         patches,
         apical,
         basal,
@@ -270,15 +280,31 @@ def _free(inside: NDArray[np.bool_], piece: _Piece) -> tuple[bool, bool, int]:
     return apical >= least, n - apical >= least, patches
 
 
-def _evidence(inside: NDArray[np.bool_], piece: _Piece, unit: Unit) -> tuple[float, float]:
+def _evidence(inside: NDArray[np.bool_], piece: _Piece, unit: Unit) -> tuple[float, float, float]:
     import edt
 
     depth = edt.edt(np.ascontiguousarray(inside), anisotropy=unit, black_border=False)
     if not np.isfinite(depth).all():
-        return float(piece.boundary.mean()), 0.0
+        return float(piece.boundary.mean()), 0.0, 1.0
     surface = inside & (depth <= 1.01 * max(unit))
     deep = inside & (depth >= 0.5 * depth.max())
-    return float(piece.boundary[deep].mean()), float(piece.boundary[surface].mean())
+    along = piece.boundary[surface]
+    return float(piece.boundary[deep].mean()), float(along.mean()), float((along < _LITTLE).mean())
+
+
+def _faint(inside: NDArray[np.bool_], piece: _Piece) -> dict[int, float]:
+    others, walls = [], []
+    for axis in range(3):
+        near = tuple(slice(None, -1) if i == axis else slice(None) for i in range(3))
+        far = tuple(slice(1, None) if i == axis else slice(None) for i in range(3))
+        for here, there in ((near, far), (far, near)):
+            meet = inside[here] & ~inside[there] & (piece.labels[there] > 0)
+            others.append(piece.labels[there][meet])
+            walls.append(0.5 * (piece.boundary[here][meet] + piece.boundary[there][meet]))
+    other, wall = np.concatenate(others), np.concatenate(walls)
+    order = np.lexsort((wall, other))
+    ids, first, n = np.unique(other[order], return_index=True, return_counts=True)
+    return dict(zip(ids.tolist(), wall[order][first + n // 4].tolist(), strict=True))
 
 
 def _on_grid(cut: Cut, piece: _Piece) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:

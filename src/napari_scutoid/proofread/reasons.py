@@ -31,7 +31,7 @@ _GROUPS = {
     "holes": ("holes",),
     "cap": ("cap",),
     "inside": ("inside",),
-    "outline": ("outline",),
+    "outline": ("outline", "open"),
     "sides": ("one_sided",),
     "exposed": ("exposed",),
     "signal": ("brightness",),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_scutoid.proofread.change import Change
+    from napari_scutoid.proofread.history import Move
     from napari_scutoid.proofread.session import Session
     from napari_scutoid.proofread.suspects import Suspects
 
@@ -166,7 +167,7 @@ class Review:
         """Return how far the correction is: ``"412 of 2310 cells accepted, 61 an hour, about 31 h left"``."""
         total = len(self.session.index)
         accepted = sum(1 for cell, state in self.session.states.items() if state.accepted and cell in self.suspects)
-        worked = self._pace.until(self._clock(), [move.made_at for move in self.session.history.moves])
+        worked = self._pace.until(self._clock(), self.session.history.moves)
         return in_words(accepted, total, worked)
 
     def _shown(self) -> Suspect:
@@ -257,12 +258,12 @@ class _Pace:
     def __init__(self) -> None:
         self._counted, self._worked = 0, timedelta()
 
-    def until(self, now: datetime, times: Sequence[datetime]) -> timedelta:
+    def until(self, now: datetime, moves: Sequence[Move]) -> timedelta:
         """Return the time worked; only what was done since the last call is added up."""
-        for i in range(max(1, self._counted), len(times)):
-            self._worked += _at_work(times[i] - times[i - 1])
-        self._counted = len(times)
-        return self._worked + (_at_work(now - times[-1]) if times else timedelta())
+        for i in range(max(1, self._counted), len(moves)):
+            self._worked += _at_work(moves[i].made_at - moves[i - 1].made_at)
+        self._counted = len(moves)
+        return self._worked + (_at_work(now - moves[-1].made_at) if moves else timedelta())
 
 
 def _at_work(pause: timedelta) -> timedelta:

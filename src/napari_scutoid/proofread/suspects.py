@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -143,22 +144,34 @@ class Suspects:
             self._looks.pop(cell, None)
             self._odds.pop(cell, None)
         touched = {cell for cell in touched if cell in scene.index}
-        for cell in touched if around else there:
+        looked_at = sorted(touched if around else there)
+        for cell in looked_at:
             self._looks[cell] = look_at(scene, cell, self._step, self._opinions)
+        for cell in looked_at:
+            self._noted(cell, changed)
         again = sorted(touched)
         self._judge_faces(scene, again if around else sorted(there))
         self._judge_cells(scene, again)
         return again
+
+    def _noted(self, cell: int, changed: set[int]) -> None:
+        """Let the neighbours of a cell that was looked at know how faint their faces with it are now."""
+        for other, faint in self._looks[cell].faint.items():
+            if other in self._looks and other not in changed:
+                self._looks[other].faint[cell] = faint
 
     def weakest_faces(self, cell: int) -> list[tuple[int, float]]:
         """Return a cell's neighbours and the logarithmic odds that no wall divides it from them, highest first."""
         odds = self._faces.get(cell, {})
         return sorted(odds.items(), key=lambda found: (-found[1], found[0]))
 
-    def judged_by(self, scene: Scene, judge: Judge) -> Suspects:
-        """Return the same cells judged by another judge; nothing is looked at again."""
-        other = Suspects(judge, self._step, self._opinions, self.tissue)
-        other._looks = self._looks
+    def judged_by(self, scene: Scene, judge: Judge, *, opinions: bool = True) -> Suspects:
+        """Return the same cells judged by another judge, or without second opinions; nothing is looked at again."""
+        other = Suspects(judge, self._step, self._opinions if opinions else (), self.tissue)
+        other._looks = {
+            cell: replace(look, faint=dict(look.faint), overlaps=look.overlaps if opinions else ())
+            for cell, look in self._looks.items()
+        }
         other._judge_faces(scene, list(self._looks))
         other._judge_cells(scene, list(self._looks))
         return other
@@ -172,8 +185,10 @@ class Suspects:
             contact = scene.index.contact(a, b)
             if contact is None:
                 raise KeyError((a, b))
-            sides = surfaces[a], surfaces[b]
-            rows.append(face_features(self._looks[a], self._looks[b], contact, sides, self.tissue))
+            one, two, sides = self._looks[a], self._looks[b], (surfaces[a], surfaces[b])
+            # Beside an edit, one of the two was looked at before the face was what it is: see `_noted`.
+            faint = one.faint.get(b, two.faint.get(a, contact.evidence))
+            rows.append(face_features(one, two, contact, faint, sides, self.tissue))
         return pairs, np.array(rows).reshape(-1, len(self.judge.face.curves))
 
     def _judge_faces(self, scene: Scene, cells: Sequence[int]) -> None:
