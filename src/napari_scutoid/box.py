@@ -80,7 +80,7 @@ class Box:
 
     def padded(self, by: int | Sequence[int], within: Sequence[int]) -> Box:
         """Return the box with that many voxels more on each side, as far as a grid goes."""
-        more = (by,) * 3 if isinstance(by, int) else by
+        more = np.broadcast_to(np.asarray(by, int), 3).tolist()
         start = (max(0, first - n) for first, n in zip(self.start, more, strict=True))
         stop = (min(end, last + n) for last, n, end in zip(self.stop, more, within, strict=True))
         return Box.between(start, stop)

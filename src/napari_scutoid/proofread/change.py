@@ -139,6 +139,8 @@ class Difference:
 
     def values(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Return the differing voxels' values before and after, shape (n,) each; ValueError as for `where`."""
+        if not 0 < self.n <= self.box.size:
+            raise ValueError(f"a difference in a box of {self.box.size} voxels claims {self.n}")
         before, after = (np.frombuffer(_unpacked(part, 4 * self.n), "<u4") for part in (self.before, self.after))
         return before, after
 
@@ -236,4 +238,6 @@ def _unpacked(packed: bytes, size: int) -> bytes:
         raise ValueError(f"a packed difference is damaged ({error})") from error
     if len(raw) != size:
         raise ValueError(f"a packed difference holds {len(raw)} bytes or more where {size} are needed")
+    if not unpacker.eof:
+        raise ValueError("a packed difference is torn: its checksum is missing")
     return raw
