@@ -59,7 +59,7 @@ def test_probabilities_are_named_and_bounded(result):
 
 def test_provenance_is_json_and_names_what_was_used(cyst, result):
     told = json.loads(json.dumps(result.provenance))
-    assert told["recipe"]["watershed"]["backend"] == "bioimage-cpp"
+    assert told["recipe"]["watershed"]["backend"] == "compiled"
     assert told["source"]["shape"] == list(cyst.image.shape)
     assert len(told["source"]["sha256"]) == 64
     assert len(told["model"]["weights_sha256"]) == 64

@@ -20,7 +20,7 @@ def flat(labels):
     return np.zeros(labels.shape, np.float32)
 
 
-@pytest.mark.parametrize("backend", ["bioimage-cpp", "scikit-image"])
+@pytest.mark.parametrize("backend", ["compiled", "bioimage-cpp", "scikit-image"])
 def test_a_fragment_goes_to_the_side_without_a_wall(backend):
     labels = np.ones((5, 6, 20), np.uint32)
     labels[..., 10:12], labels[..., 12:] = 2, 3

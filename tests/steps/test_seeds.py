@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_scutoid.steps.seeds import place_seeds
+from napari_scutoid.steps import seeds_compiled
+from napari_scutoid.steps.seeds import find_maxima, place_seeds, standing_out
+from napari_scutoid.steps.walls import wall_distance
 
 
 def profile(*distances):
@@ -39,7 +41,7 @@ def test_smoothing_removes_small_maxima():
     assert seeds_of(ridge, sigma=1.0).max() == 1
 
 
-@pytest.mark.parametrize("backend", ["bioimage-cpp", "scikit-image"])
+@pytest.mark.parametrize("backend", ["compiled", "bioimage-cpp", "scikit-image"])
 def test_prominence_is_relative_to_the_lower_maximum(backend):
     for scale in (1.0, 10.0):
         waist = profile(0, 4, 8, 10, 7, 9, 3, 0) * np.float32(scale)  # 7 is 22 % less than 9
@@ -79,3 +81,26 @@ def test_smoothing_honours_the_voxel_edges():
     ridge = np.zeros((1, 3, 11), np.float32)
     ridge[0, 1] = [0, 2, 4, 5, 4.9, 5, 4.9, 5, 4, 2, 0]
     assert seeds_of(ridge, sigma=1.0, unit=(1, 1, 1)).max() < seeds_of(ridge, sigma=1.0, unit=(1, 1, 10)).max()
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.8])
+@pytest.mark.parametrize("worth_a_thread", [1, 10**9])
+def test_compiled_maxima_and_passes_are_those_of_flooding(monkeypatch, sigma, worth_a_thread):
+    monkeypatch.setattr(seeds_compiled, "_WORTH_A_THREAD", worth_a_thread)
+    distance = wall_distance(np.random.default_rng(0).random((12, 30, 40)) > 0.02, (1.0, 1.0, 1.0))
+    for smallest in (0.0, 3.0):
+        compiled, reference = (
+            find_maxima(distance, sigma=sigma, smallest_distance=smallest, with_passes=True, backend=backend)
+            for backend in ("compiled", "scikit-image")
+        )
+        assert reference.seeds.max() > 20
+        np.testing.assert_array_equal(compiled.seeds, reference.seeds)
+        np.testing.assert_array_equal(compiled.heights, reference.heights)
+        if (
+            sigma == 0
+        ):  # many passes are equally high: floods meet beyond them, and so take them for higher than they are
+            continue
+        for prominence in (0.05, 0.2):
+            kept = [standing_out(found, prominence=prominence) for found in (compiled, reference)]
+            assert 0 < kept[1].max() < reference.seeds.max()
+            np.testing.assert_array_equal(*kept)

@@ -70,7 +70,7 @@ def test_backends_agree_on_noisy_cells(tissue, seed):
     assert np.array_equal(fast > 0, reference > 0)
 
 
-@pytest.mark.parametrize("backend", ["bioimage-cpp", "scikit-image"])
+@pytest.mark.parametrize("backend", ["compiled", "bioimage-cpp", "scikit-image"])
 def test_recovers_the_cells(tissue, backend):
     found = regions(*probabilities(tissue), backend=backend)
     assert found.dtype == np.uint32

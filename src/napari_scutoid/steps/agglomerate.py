@@ -42,7 +42,7 @@ def basins(image: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the catchment basins of an image's local minima, numbered from 0."""
     minima = image == ndimage.minimum_filter(image, size=3, mode="nearest")
     seeds, _ = ndimage.label(minima, np.ones((3, 3, 3), dtype=bool))
-    flooded = flood(image, seeds.astype(np.uint32), np.ones(image.shape, dtype=bool))
+    flooded = flood(image, seeds.astype(np.uint32), np.ones(image.shape, dtype=bool), "bioimage-cpp")
     return flooded.astype(np.intp) - 1
 
 

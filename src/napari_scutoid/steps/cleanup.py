@@ -22,7 +22,7 @@ def clean(
     height: NDArray[np.float32],
     cleanup: Cleanup,
     min_size: int,
-    backend: Backend = "bioimage-cpp",
+    backend: Backend = "compiled",
 ) -> Steps[NDArray[np.uint32]]:
     """Give small cells to their neighbours, fill holes and renumber, as the settings say.
 
@@ -36,7 +36,7 @@ def clean(
         Whether to fill holes and to renumber.
     min_size : int
         Voxels of the smallest cell that stays.
-    backend : {"bioimage-cpp", "scikit-image"}
+    backend : {"compiled", "bioimage-cpp", "scikit-image"}
         Implementation of the flooding.
 
     Yields
@@ -61,7 +61,7 @@ def clean(
 
 
 def give_away_small(
-    labels: NDArray[np.uint32], min_size: int, height: NDArray[np.float32], backend: Backend = "bioimage-cpp"
+    labels: NDArray[np.uint32], min_size: int, height: NDArray[np.float32], backend: Backend = "compiled"
 ) -> NDArray[np.uint32]:
     """Remove cells with fewer voxels and let their neighbours flood the space they leave.
 
@@ -76,7 +76,7 @@ def give_away_small(
         Smallest number of voxels that stays.
     height : ndarray of float32, same shape
         High on the walls.
-    backend : {"bioimage-cpp", "scikit-image"}
+    backend : {"compiled", "bioimage-cpp", "scikit-image"}
         Implementation of the flooding.
 
     Returns

@@ -37,7 +37,7 @@ def partition(
     regions: Regions,
     boundary: NDArray[Any],
     settings: Partition,
-    backend: Backend = "bioimage-cpp",
+    backend: Backend = "compiled",
     sizes: SizePrior | None = None,
     memo: Memo = AFRESH,
 ) -> Steps[NDArray[np.uint32]]:
@@ -51,7 +51,7 @@ def partition(
         Probability of walls.
     settings : Partition
         Method and its parameters.
-    backend : {"bioimage-cpp", "scikit-image"}
+    backend : {"compiled", "bioimage-cpp", "scikit-image"}
         Implementation of flooding.
     sizes : SizePrior, optional
         Of the cells; by default what these regions say of themselves.
@@ -147,7 +147,7 @@ def divided(
     height: NDArray[np.float32],
     settings: Partition,
     unit: Unit,
-    backend: Backend = "bioimage-cpp",
+    backend: Backend = "compiled",
     sizes: SizePrior | None = None,
     known: dict[bytes, Divisions] | None = None,
 ) -> Steps[NDArray[np.uint32]]:
@@ -163,7 +163,7 @@ def divided(
         The gain that divides.
     unit : tuple of 3 floats
         Voxel edges in equivalent voxels.
-    backend : {"bioimage-cpp", "scikit-image"}
+    backend : {"compiled", "bioimage-cpp", "scikit-image"}
         Implementation of flooding.
     sizes : SizePrior, optional
         As for `partition`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_scutoid.steps.flood import flood
+from napari_scutoid.steps.lines import smoothed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def place_seeds(
     prominence: float = 0.0,
     height: float = 0.0,
     unit: Sequence[float] = (1.0, 1.0, 1.0),
-    backend: Backend = "bioimage-cpp",
+    backend: Backend = "compiled",
 ) -> NDArray[np.uint32]:
     """Make a numbered seed of each maximum of the smoothed distance to the wall that stands out; a plateau is one.
 
@@ -48,7 +49,7 @@ def place_seeds(
         Smallest difference by which it sinks, in equivalent voxels. Where both are 0, all maxima are kept.
     unit : sequence of 3 floats
         Voxel edges in equivalent voxels.
-    backend : {"bioimage-cpp", "scikit-image"}
+    backend : {"compiled", "bioimage-cpp", "scikit-image"}
         Implementation of the flooding that finds the ways between maxima.
 
     Returns
@@ -102,18 +103,22 @@ def find_maxima(
     smallest_distance: float,
     with_passes: bool,
     unit: Sequence[float] = (1.0, 1.0, 1.0),
-    backend: Backend = "bioimage-cpp",
+    backend: Backend = "compiled",
 ) -> Maxima:
     """Return the maxima of the smoothed distance; parameters as for `place_seeds`."""
+    smooth = smoothed(distance, [sigma / edge for edge in unit]) if sigma > 0 else distance.copy()
+    is_flat = bool(smooth.min() == smooth.max())
+    if backend == "compiled" and not is_flat:
+        from napari_scutoid.steps.seeds_compiled import maxima_and_passes
+
+        seeds, pairs, passes = maxima_and_passes(smooth, distance, smallest_distance, with_passes=with_passes)
+        heights = _heights(seeds, smooth) if with_passes else None
+        return Maxima(seeds, heights, *_apart(pairs), passes)
     import cc3d
-    from scipy.ndimage import gaussian_filter
     from skimage.morphology import local_maxima
 
-    smooth = gaussian_filter(distance, [sigma / edge for edge in unit], mode="nearest") if sigma > 0 else distance
-    if smooth.min() == smooth.max():  # scikit-image finds no maximum in a constant image; here it is one cell or none
-        peaks = distance > 0
-    else:
-        peaks = local_maxima(smooth, connectivity=3)  # type: ignore[no-untyped-call]
+    # scikit-image finds no maximum in a constant image; here it is one cell or none
+    peaks = distance > 0 if is_flat else local_maxima(smooth, connectivity=3)  # type: ignore[no-untyped-call]
     peaks &= (distance > 0) & (distance >= smallest_distance)
     # As integers: on bool with 26 neighbours, cc3d 4.1.1 makes its table too small for densely sown voxels and fails.
     components = cc3d.connected_components(peaks.view(np.uint8), connectivity=26, out_dtype=np.uint32)
@@ -159,7 +164,12 @@ def _saddles(
     pairs, index = np.unique(np.concatenate(keys), return_inverse=True)
     highest = np.zeros(pairs.size, dtype=np.float32)
     np.maximum.at(highest, index, np.concatenate(passes))
-    return pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF), highest
+    return *_apart(pairs), highest
+
+
+def _apart(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the two ids that each key holds."""
+    return pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)
 
 
 def _standing_out(

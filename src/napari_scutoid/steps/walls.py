@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_scutoid.steps.cleanup import label_sizes
+from napari_scutoid.steps.lines import distance_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,15 +103,10 @@ def wall_distance(interior: NDArray[np.bool_], unit: Sequence[float]) -> NDArray
 
     Where nothing bounds the interior, all distances are the stack's diagonal: nowhere is more central than elsewhere.
     """
-    import edt
-
     if interior.all():
         diagonal = np.linalg.norm(np.multiply(interior.shape, unit))
         return np.full(interior.shape, diagonal, dtype=np.float32)
-    distance: NDArray[np.float32] = edt.edt(
-        np.ascontiguousarray(interior), anisotropy=tuple(unit), black_border=False, parallel=0
-    )
-    return distance
+    return distance_inside(interior, unit)
 
 
 def height_map(boundary: NDArray[Any], distance: NDArray[np.float32]) -> NDArray[np.float32]:
