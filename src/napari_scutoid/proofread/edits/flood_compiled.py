@@ -1,18 +1,36 @@
-"""The compiled loop of splitting: seeds grow level by level, nearest first."""
+"""The compiled loops of splitting: seeds grow level by level, nearest first."""
 
 from __future__ import annotations
-
-import heapq
 
 import numba
 import numpy as np
 from numba import types
 
-INDEX_BITS, DISTANCE_BITS = 28, 27
-_INDEX = np.int64(2**INDEX_BITS - 1)
-_FARTHEST = np.int64(2**DISTANCE_BITS - 1)
-_NEVER = np.int64(2**63 - 1)
 _FINENESS = 16.0
+_MOST_DISTANCES = 1 << 14
+_NOWHERE, _DONE = np.int32(-1), np.int32(-2)
+
+_LINKS = types.Array(types.int32, 1, "C")
+
+
+@numba.njit(types.void(_LINKS, _LINKS, _LINKS, types.int64, types.int32), cache=True, nogil=True)
+def _leave(heads, after, before, queue, voxel):  # type: ignore[no-untyped-def]
+    """Take a voxel out of a queue."""
+    if before[voxel] == _NOWHERE:
+        heads[queue] = after[voxel]
+    else:
+        after[before[voxel]] = after[voxel]
+    if after[voxel] != _NOWHERE:
+        before[after[voxel]] = before[voxel]
+
+
+@numba.njit(types.void(_LINKS, _LINKS, _LINKS, types.int64, types.int32), cache=True, nogil=True)
+def _join(heads, after, before, queue, voxel):  # type: ignore[no-untyped-def]
+    """Put a voxel at the head of a queue."""
+    after[voxel], before[voxel] = heads[queue], _NOWHERE
+    if heads[queue] != _NOWHERE:
+        before[heads[queue]] = voxel
+    heads[queue] = voxel
 
 
 @numba.njit(
@@ -30,15 +48,15 @@ _FINENESS = 16.0
 def grow(levels, labels, open_, dz, dy, dx):  # type: ignore[no-untyped-def]
     """Grow ids through the faces of open voxels: over low levels first, and at one level the nearest id first.
 
-    A heap holds ``level, distance to the seed voxel, index`` packed into one number, so that ties are broken always the
-    same way. A voxel has the highest level on the way to it, as in Meyer's watershed.
+    There is a queue for each level and distance to the seed voxel, and each voxel waits in the first queue that any of
+    its neighbours put it in. A voxel has the highest level on the way to it, as in Meyer's watershed.
 
     Parameters
     ----------
     levels : ndarray of uint8, shape (z, y, x)
         High on the walls.
     labels : ndarray of uint32, same shape
-        Ids of the seeds; filled in place. Fewer than 2**28 voxels.
+        Ids of the seeds; filled in place. Fewer than 2**31 voxels.
     open_ : ndarray of bool, same shape
         What is to be filled; it holds no seed.
     dz, dy, dx : float
@@ -47,62 +65,55 @@ def grow(levels, labels, open_, dz, dy, dx):  # type: ignore[no-untyped-def]
     depth, height, width = labels.shape
     plane = height * width
     flat_levels, flat, todo = levels.ravel(), labels.ravel(), open_.ravel()
-    done = np.zeros(flat.size, np.bool_)
-    best = np.full(flat.size, _NEVER, np.int64)
-    root = np.zeros(flat.size, np.int32)
-    unit = _FINENESS / min(dz, dy, dx)
-    heap = [np.int64(i) for i in range(0)]
-    first, key = np.int64(0), np.int64(0)
+    farthest = np.sqrt((depth * dz) ** 2 + (height * dy) ** 2 + (width * dx) ** 2)
+    unit = min(_FINENESS / min(dz, dy, dx), (_MOST_DISTANCES - 2) / farthest)
+    n_distances = np.int64(farthest * unit) + 2
+    heads = np.full((np.int64(flat_levels.max()) + 1) * n_distances, _NOWHERE, np.int32)
+    after, before = np.empty(flat.size, np.int32), np.empty(flat.size, np.int32)
+    queue_of = np.full(flat.size, _NOWHERE, np.int32)
+    root = np.empty(flat.size, np.int32)
+    waiting, current, first = 0, np.int64(0), np.int64(0)
     while True:
-        if first < flat.size:  # every seed, before anything from the heap
-            here = first
+        if first < flat.size:  # every seed comes before what waits
+            here, reached = first, np.int64(0)
             first += 1
             if todo[here] or flat[here] == 0:
                 continue
-            reached, root[here] = np.int64(0), here
+            root[here] = here
         else:
-            if len(heap) == 0:
+            if waiting == 0:
                 return
-            key = heapq.heappop(heap)
-            here = key & _INDEX
-            if done[here]:
-                continue
-            done[here] = True
-            reached = key >> (INDEX_BITS + DISTANCE_BITS)
-        origin = root[here]
+            while heads[current] == _NOWHERE:
+                current += 1
+            here, reached = np.int64(heads[current]), current // n_distances
+            _leave(heads, after, before, current, np.int32(here))
+            queue_of[here] = _DONE
+            waiting -= 1
+        origin = np.int64(root[here])
         z0, y0, x0 = origin // plane, origin // width % height, origin % width
         z, y, x = here // plane, here // width % height, here % width
         for side in range(6):
-            if side == 0:
-                if z == 0:
-                    continue
-                there, z1, y1, x1 = here - plane, z - 1, y, x
-            elif side == 1:
-                if y == 0:
-                    continue
-                there, z1, y1, x1 = here - width, z, y - 1, x
-            elif side == 2:
-                if x == 0:
-                    continue
-                there, z1, y1, x1 = here - 1, z, y, x - 1
-            elif side == 3:
-                if x == width - 1:
-                    continue
-                there, z1, y1, x1 = here + 1, z, y, x + 1
-            elif side == 4:
-                if y == height - 1:
-                    continue
-                there, z1, y1, x1 = here + width, z, y + 1, x
+            axis, step = side // 2, 2 * (side % 2) - 1
+            z1, y1, x1, there = z, y, x, here
+            if axis == 0:
+                z1, there = z + step, here + step * plane
+            elif axis == 1:
+                y1, there = y + step, here + step * width
             else:
-                if z == depth - 1:
-                    continue
-                there, z1, y1, x1 = here + plane, z + 1, y, x
-            if not todo[there] or done[there]:
+                x1, there = x + step, here + step
+            if not (0 <= z1 < depth and 0 <= y1 < height and 0 <= x1 < width):
+                continue
+            if not todo[there] or queue_of[there] == _DONE:
                 continue
             a, b, c = (z1 - z0) * dz, (y1 - y0) * dy, (x1 - x0) * dx
-            distance = min(np.int64(np.sqrt(a * a + b * b + c * c) * unit), _FARTHEST)
             level = max(reached, np.int64(flat_levels[there]))
-            key = (level << (INDEX_BITS + DISTANCE_BITS)) | (distance << INDEX_BITS) | there
-            if key < best[there]:
-                best[there], root[there], flat[there] = key, origin, flat[here]
-                heapq.heappush(heap, key)
+            queue = level * n_distances + np.int64(np.sqrt(a * a + b * b + c * c) * unit)
+            if queue_of[there] != _NOWHERE:
+                if queue >= queue_of[there]:
+                    continue
+                _leave(heads, after, before, np.int64(queue_of[there]), np.int32(there))
+            else:
+                waiting += 1
+            _join(heads, after, before, queue, np.int32(there))
+            queue_of[there], root[there], flat[there] = queue, origin, flat[here]
+            current = min(current, queue)

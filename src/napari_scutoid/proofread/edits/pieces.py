@@ -46,9 +46,9 @@ def grown(
     ndarray of uint32, same shape
         Open voxels that no seed reaches are 0. An id's voxels hang together with its seeds through faces.
     """
-    from napari_scutoid.proofread.edits.flood_compiled import INDEX_BITS, grow
+    from napari_scutoid.proofread.edits.flood_compiled import grow
 
-    if seeds.size >= 2**INDEX_BITS:
+    if seeds.size >= 2**31:
         raise ScutoidError(
             "This is too large to be divided",
             f"it spans {' x '.join(map(str, seeds.shape))} voxels",
