@@ -175,3 +175,14 @@ def test_a_type_that_matlab_has_not_is_told(tmp_path: Path) -> None:
     with pytest.raises(ScutoidError, match=r"`raw` could not be written: .*MATLAB has no numbers of type .*--single"):
         written(tmp_path / "a.mat", Volume(CELLS.astype(np.longdouble)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_doubles_and_empty_ones(tmp_path: Path) -> None:
+    outputs = {"raw": Output(CELLS, CELLS.dtype, Volume(CELLS))}
+    drain(Mat73Writer({"validCells": [2, 5], "noValidCells": []}).write(tmp_path / "a.mat", outputs, {}))
+    read = pymatreader.read_mat(tmp_path / "a.mat", variable_names=["validCells"])
+    np.testing.assert_array_equal(read["validCells"], [2, 5])
+    with h5py.File(tmp_path / "a.mat") as file:
+        assert file["validCells"].shape == (2, 1)  # MATLAB reverses the axes: a row
+        empty = file["noValidCells"]
+        assert (empty[()].tolist(), empty.dtype, empty.attrs["MATLAB_empty"]) == ([1, 0], np.uint64, 1)

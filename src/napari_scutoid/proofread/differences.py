@@ -178,7 +178,8 @@ def differences(
     overlaps = count_overlaps(new, old)
     pairs = zip(overlaps.truth.tolist(), overlaps.prediction.tolist(), overlaps.voxels.tolist(), strict=True)
     shared = {(a, b): n for a, b, n in pairs}
-    was, becomes = defaultdict(int), defaultdict(int)
+    was: dict[int, int] = defaultdict(int)
+    becomes: dict[int, int] = defaultdict(int)
     for (a, b), n in shared.items():
         was[a] += n
         becomes[b] += n

@@ -1,4 +1,4 @@
-"""Another segmentation of a stack that is being corrected: accepted cells stay, bit for bit, and are walls to the rest."""
+"""Another segmentation of a stack under correction: accepted cells stay, bit for bit, and are walls to the rest."""
 
 from __future__ import annotations
 

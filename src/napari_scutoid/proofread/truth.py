@@ -59,7 +59,6 @@ class Truth:
 
     def __getitem__(self, key: Any, /) -> NDArray[np.uint32]:
         z, y, x = (nearest[span] for nearest, span in zip(self._nearest, key, strict=True))
-        # Steps of slices are no copies: only what is asked for is read.
         at = np.ix_(z, y, x)
         labels: NDArray[np.uint32] = self._scene.labels[at]
         made = np.where(np.isin(labels, self._known), labels, np.uint32(UNKNOWN))

@@ -12,7 +12,6 @@ import numpy as np
 from napari_scutoid.box import Box
 from napari_scutoid.progress import Progress
 from napari_scutoid.steps.resampling import nearest_indices
-from napari_scutoid.volume import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
-    from napari_scutoid.volume import Volume
+    from napari_scutoid.volume import Labels, Volume
 
 STEP = "Moving boundaries to the membranes"
 BAND = 1.0
@@ -73,7 +72,9 @@ class _Axis(NamedTuple):
 
     def cut(self, span: slice) -> _Axis:
         """Return a piece of it."""
-        return _Axis(*(values[span] for values in self))
+        return _Axis(
+            self.nearest[span], self.lower[span], self.upper_share[span], self.inside[span], self.is_middle[span]
+        )
 
     def moved(self, by: int) -> _Axis:
         """Return it with the coarse voxels counted from another one."""
@@ -218,8 +219,8 @@ class Resnapped:
         closeness *= _CLOSE / float(np.exp(np.log(self._ratios).mean()))
         slowness += closeness
         slowness += _FREE
-        steps = tuple(max(1, round(4 * max(self._ratios) / ratio)) for ratio in self._ratios)
-        divide(regions, np.rint(slowness, out=slowness).astype(np.uint8), self._kept, steps, len(set(steps)))
+        z, y, x = (max(1, round(4 * max(self._ratios) / ratio)) for ratio in self._ratios)
+        divide(regions, np.rint(slowness, out=slowness).astype(np.uint8), self._kept, (z, y, x), len({z, y, x}))
         if not regions.all():  # kept cells shut something off
             left = regions == 0
             regions[left] = numbers[np.ix_(*(axis.nearest for axis in moved))][left]
@@ -249,7 +250,7 @@ class Resnapped:
         np.sqrt(power, out=power)
         light /= power
         light /= _CLEAR
-        return np.clip(light, 0, 1, out=light)  # type: ignore[no-any-return]
+        return np.clip(light, 0, 1, out=light)
 
     def _look(self) -> _Look:
         """Look at a few slices for the range of the intensities, and for what outshines the cells."""

@@ -14,7 +14,7 @@ THIN, SUPPORTED, INSIDE = 0, 1, 2
 """Of a coarse voxel: no voxel beside it lies inside its region; one does; it lies inside itself."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def depth_of(numbers: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Say of every coarse voxel whether it is `INSIDE` its region (all neighbours are of it), `SUPPORTED` or `THIN`.
 
@@ -44,7 +44,7 @@ def depth_of(numbers: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return depth
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def starts(
     numbers: NDArray[np.uint32],
     depth: NDArray[np.uint8],
@@ -138,7 +138,7 @@ def starts(
     return seeds, closeness, is_dazzled
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def divide(
     regions: NDArray[np.uint32],
     slowness: NDArray[np.uint8],
@@ -148,8 +148,8 @@ def divide(
 ) -> None:
     """Give every voxel of 0 to the region whose front arrives first, in place; where none does, it stays 0.
 
-    Fronts start at once from all other voxels that are not kept as they are, and go through faces; entering a voxel takes its slowness times the
-    length of the step. Dijkstra's algorithm, with a queue for each arrival time [1]_.
+    Fronts start at once from all other voxels that are not kept as they are, and go through faces; entering a voxel
+    takes its slowness times the length of the step. Dijkstra's algorithm, with a queue for each arrival time [1]_.
 
     Parameters
     ----------
