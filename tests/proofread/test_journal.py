@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import sqlite3
@@ -292,6 +293,12 @@ except ScutoidError as error:
     session.do(Fill(MIDDLE, 2))
     session.close()
     begin(path).close()
+
+
+def test_a_journal_that_is_dropped_keeps_nobody_out(path):
+    begin(path).do(Fill(MIDDLE, 2))
+    gc.collect()
+    assert begin(path).history.head == 5
 
 
 def test_network_drives_get_a_rollback_journal(tmp_path, monkeypatch):

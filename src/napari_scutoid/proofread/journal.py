@@ -10,6 +10,7 @@ import contextlib
 import glob
 import json
 import sqlite3
+import weakref
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,8 @@ class Journal:
 
     def __init__(self, db: sqlite3.Connection, path: Path | None) -> None:
         self._db = db
+        # Who drops a journal without closing it must not keep others out.
+        self._close = weakref.finalize(self, db.close)
         self.path = path
         with self._trusting_nothing():
             self.base = _base_from(dict(db.execute("SELECT key, value FROM meta")))
@@ -183,7 +186,7 @@ class Journal:
 
     def close(self) -> None:
         """Let others open it; more edits are not possible then."""
-        self._db.close()
+        self._close()
 
     def _insert(self, table: str, values: Sequence[Any]) -> None:
         row = (*values, checksum(*values))
