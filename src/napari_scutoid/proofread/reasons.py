@@ -24,7 +24,7 @@ _MOST_NAMED = 3
 
 _GROUPS = {
     "wall": ("weak_face", "next_face"),
-    "cut": ("cut", "cut_contrast", "cut_area", "cut_balance", "neck", "divided"),
+    "cut": ("cut", "cut_contrast", "cut_area", "cut_balance", "cut_faint", "neck", "divided"),
     "waist": ("waist", "emptiness"),
     "size": ("size", "size_at_border", "size_beside"),
     "pieces": ("astray",),
