@@ -10,7 +10,7 @@ import numpy as np
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.proofread.change import Change, Difference
 from napari_scutoid.proofread.edits.guards import check_known
-from napari_scutoid.proofread.edits.merge import box_of, named
+from napari_scutoid.proofread.edits.merge import box_of, named, opening
 from napari_scutoid.proofread.edits.pieces import editable, grown, wall_levels
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Delete:
             after = np.where(mask, grown(levels, editable(scene, before), mask, scene.spacing), before)
             if (after[mask] == 0).all():
                 raise ScutoidError(
-                    f"{named(cells)[0].upper()}{named(cells)[1:]} cannot be given to neighbours",
+                    f"{opening(cells)} cannot be given to neighbours",
                     "no cell that is not accepted touches it",
                     "delete to background, or unlock a neighbour",
                 )

@@ -66,9 +66,8 @@ class Merge:
         apart = cells - _hanging_together(scene.index, cells)
         if not apart:
             return None
-        first = scene.index
-        farther = sorted(apart, key=first.voxels)[:_MOST_TOLD]
-        return f"{named(farther)[0].upper()}{named(farther)[1:]} would lie apart from the rest: nothing touches there."
+        farther = sorted(apart, key=scene.index.voxels)
+        return f"{opening(farther)} would lie apart from the rest: nothing touches there."
 
 
 def face_at(scene: Scene, point: Sequence[float], reach: int = _REACH) -> tuple[int, int, Contact] | None:
@@ -117,7 +116,7 @@ def box_of(scene: Scene, cells: Sequence[int]) -> Box:
         box = box.union(scene.index.box(cell))
     if len(cells) > 1 and box.size > LARGEST:
         raise ScutoidError(
-            f"{named(cells)[0].upper()}{named(cells)[1:]} cannot be changed in one go",
+            f"{opening(cells)} cannot be changed in one go",
             f"together they span {' x '.join(map(str, box.shape))} voxels",
             "take cells that lie near each other",
         )
@@ -132,6 +131,12 @@ def named(cells: Sequence[int]) -> str:
     if len(words) == 1:
         return f"cell {words[0]}"
     return f"cells {', '.join(words[:-1])} and {words[-1]}"
+
+
+def opening(cells: Sequence[int]) -> str:
+    """Return cells in words, as a sentence begins with them."""
+    words = named(cells)
+    return words[0].upper() + words[1:]
 
 
 def _hanging_together(index: CellIndex, cells: set[int]) -> set[int]:
