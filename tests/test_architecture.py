@@ -33,8 +33,8 @@ LEVELS = (
     {"network", "proofread", "measure"},
     {"result"},
     {"pipeline", "tune"},
-    {"training", "batch", "preview", "estimate"},
-    {"demo", "cli_scores", "cli_train", "cli_tune", "cli_models", "cli_batch"},
+    {"training", "batch", "preview", "estimate", "opinions"},
+    {"demo", "cli_scores", "cli_train", "cli_tune", "cli_models", "cli_batch", "cli_replay"},
     {"ui", "cli"},
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

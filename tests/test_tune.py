@@ -16,7 +16,8 @@ from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Partition, Recipe, Watershed, read_recipe
 from napari_scutoid.steps.cells import cells_from_probabilities
 from napari_scutoid.steps.rescale import labels_to_shape
-from napari_scutoid.tune import Case, Scores, recipe_of, tune
+from napari_scutoid.tune import Case, Scores, Trial, recipe_of, tune
+from napari_scutoid.tune.confirm import confirmed
 from napari_scutoid.volume import Labels
 from told import assert_is_message, scutoid
 
@@ -119,9 +120,22 @@ def test_a_gain_that_chance_explains_leaves_the_base():
     assert found.scores.objective >= careful.scores.objective
 
 
+def test_settings_that_gain_nothing_are_put_back():
+    case = weak_walls()
+    # Found together: a threshold that the walls reach, and two settings that make no difference here.
+    settings = {"watershed": {"boundary_threshold": 0.3, "closing": 0.7}, "cleanup": {"min_size": 0.1}}
+    trial = Trial(settings, Scores(1.0, 0.0, 1.0))
+    plain = drain(confirmed([case], PLAIN, [trial], 0.0)).recipe
+    assert plain.watershed.closing == 0.7 and plain.cleanup.min_size == 0.1
+    found = drain(confirmed([case], PLAIN, [trial], 2.0))
+    assert found.recipe.watershed == PLAIN.watershed.model_copy(update={"boundary_threshold": 0.3})
+    assert found.recipe.cleanup == PLAIN.cleanup and found.scores.ap50 == 1
+
+
 def test_a_gain_of_all_cells_is_no_chance(tuning):
     careful = drain(tune([weak_walls()], PLAIN, n_watersheds=8, standard_errors=2.0))
-    assert careful.recipe == tuning.recipe
+    assert careful.scores.ap50 == tuning.scores.ap50 == 1
+    assert careful.recipe.watershed.boundary_threshold == tuning.recipe.watershed.boundary_threshold
 
 
 def test_scores_are_the_mean_of_the_stacks():
@@ -141,14 +155,14 @@ def test_seeds_that_a_model_predicts_are_not_searched():
 
 
 def test_small_regions_go_where_the_wall_is_weakest():
-    from napari_scutoid.tune import _Pieces
+    from napari_scutoid.tune.pieces import Pieces
 
     labels = np.zeros((2, 4, 12), np.uint32)
     labels[..., :4], labels[..., 4:5], labels[..., 5:9], labels[..., 11] = 1, 2, 3, 4
     boundary = np.zeros(labels.shape, np.float32)
     boundary[..., 3] = 0.9
     truth = np.where(labels == 2, np.uint32(3), labels)
-    pieces = _Pieces.of(labels, Case(np.ones_like(boundary), boundary, truth), 10.0)
+    pieces = Pieces.of(labels, Case(np.ones_like(boundary), boundary, truth), 10.0)
     of = np.arange(5, dtype=np.uint32)
     assert pieces.without_small(of, 0).tolist() == [0, 1, 2, 3, 4]
     assert pieces.without_small(of, 9).tolist() == [0, 1, 3, 3, 0]  # the last has no neighbour

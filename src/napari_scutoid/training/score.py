@@ -16,7 +16,7 @@ from napari_scutoid.metrics import (
 from napari_scutoid.metrics.ratio import ratio
 from napari_scutoid.pipeline import NEEDED, SEEDS
 from napari_scutoid.steps.cells import cells_from_probabilities
-from napari_scutoid.tune import Case, tune
+from napari_scutoid.tune import TUNED, Case, tune
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from napari_scutoid.recipe import Recipe
     from napari_scutoid.recipe.train import TrainRecipe
 
-TUNED = ("watershed", "partition", "cleanup")
-"""Parts of a recipe that are tuned after training."""
 STANDARD_ERRORS = 2.0
 """Of the gain on the validation stacks, which tuned settings must exceed: that is often one stack, of few cells."""
 

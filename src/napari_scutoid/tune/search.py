@@ -8,35 +8,26 @@ again, and is tried for the most promising watersheds only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_scutoid.metrics import adapted_rand_error, count_overlaps, match_cells, panoptic_quality
-from napari_scutoid.metrics.matching import iou_of_true_cells
 from napari_scutoid.metrics.overlaps import renamed
-from napari_scutoid.metrics.ratio import ratio
 from napari_scutoid.progress import Progress, within
 from napari_scutoid.recipe import Recipe
-from napari_scutoid.steps.cells import cells_from_probabilities
-from napari_scutoid.steps.cleanup import label_sizes
-from napari_scutoid.steps.graph import partitioned, region_graph
 from napari_scutoid.steps.partition import partition
 from napari_scutoid.steps.watershed import bounded_regions
+from napari_scutoid.tune.case import Trial, mean_of, ranked, scores_of
+from napari_scutoid.tune.confirm import confirmed
+from napari_scutoid.tune.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from napari_scutoid.metrics import Overlaps
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Partition, Watershed
-    from napari_scutoid.steps.graph import RegionGraph
     from napari_scutoid.steps.watershed import Regions
-
-Values = dict[str, Any]
+    from napari_scutoid.tune.case import Case, Tuning, Values
 
 N_WATERSHEDS = 60
 """How many settings of the watershed are tried, without those of its partitions."""
@@ -62,84 +53,7 @@ _FOR_SEEDS = {"seed_prominence": "prominent", "seed_height": "h-maxima"}
 _RANDOM = 0.4
 """Share of the watersheds that is drawn far from the base; the others change one setting of the best so far."""
 _PROMISING = 4
-_CONFIRMED = 3
-_TRYING, _SHAPING, _CONFIRMING = "Trying watersheds", "Trying partitions by shape", "Confirming the best"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """Probabilities of a stack, and its true cells.
-
-    Parameters
-    ----------
-    foreground, boundary : ndarray of float, shape (z, y, x)
-        As for `cells_from_probabilities`.
-    truth : ndarray of integers, same shape
-        One id per cell, 0 elsewhere.
-    spacing : sequence of 3 floats
-        Voxel edges along z, y, x; only their ratio matters.
-    seeds : ndarray of float, same shape, optional
-        Probability of being a cell's core, where a model predicts that.
-    voxel_volume_um3 : float, optional
-        For a base recipe whose smallest size is in cubic micrometres.
-    """
-
-    foreground: NDArray[Any]
-    boundary: NDArray[Any]
-    truth: NDArray[Any]
-    spacing: Sequence[float] = (1.0, 1.0, 1.0)
-    seeds: NDArray[Any] | None = None
-    voxel_volume_um3: float | None = None
-
-
-class Scores(NamedTuple):
-    """How good settings are, as `metrics.evaluate` defines it; of several stacks, the mean."""
-
-    ap50: float
-    arand: float
-    panoptic_quality: float
-
-    @property
-    def objective(self) -> float:
-        """What settings are ranked by: the panoptic quality, cells found times how well they are outlined.
-
-        In a small stack one cell moves ap50 by a percent or more, and many settings find the same number; outlines tell
-        these apart. The adapted Rand error would, too, but rewards tissue that spills over its outer face, where the
-        truth has no cell and nothing is counted.
-        """
-        return self.panoptic_quality
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Settings by part of the recipe and name, and the scores that they promise."""
-
-    settings: Mapping[str, Values]
-    scores: Scores
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """What a search found.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The base with the best settings set, or the base itself where none was better.
-    scores, base_scores : Scores
-        Of `recipe` and of the base, from cells made the whole way.
-    predicted : Scores or None
-        What the search promised for `recipe`; they differ from `scores` by what cleaning up does to voxels. None where
-        the base won.
-    trials : tuple of Trial
-        All that was tried, in order.
-    """
-
-    recipe: Recipe
-    scores: Scores
-    base_scores: Scores
-    predicted: Scores | None
-    trials: tuple[Trial, ...]
+_TRYING, _SHAPING = "Trying watersheds", "Trying partitions by shape"
 
 
 def tune(
@@ -171,7 +85,8 @@ def tune(
     standard_errors : float
         Leave the base as it is unless the gain is larger than so many of its standard errors, as cells tell it: the
         spread of the differences of their IoU over the root of their number. With few cells, the best of hundreds of
-        settings is better than the base by luck alone, and worse on the next stack.
+        settings is better than the base by luck alone, and worse on the next stack. Of what remains, each setting is
+        put back whose own share in the gain is no larger than that.
     keep_methods : bool
         Search numbers only, and leave the kind of seeds and the partition's method as the base has them: which method
         is best on one stack says little about the next.
@@ -211,7 +126,7 @@ def tune(
             break
         found: list[Trial] = []
         regions = yield from within(_regions(cases, drawn), Progress(_TRYING, number, n_watersheds))
-        pieces = [_Pieces.of(one.labels, case, one.cell_volume) for one, case in zip(regions, cases, strict=True)]
+        pieces = [Pieces.of(one.labels, case, one.cell_volume) for one, case in zip(regions, cases, strict=True)]
         for settings in _graph_partitions(base.partition, keep_methods):
             yield Progress(_TRYING, number, n_watersheds)
             found += _sizes_tried(pieces, _stated(drawn, names), settings)
@@ -221,12 +136,7 @@ def tune(
         trials += yield from _by_shape(cases, base, names, list(best.values()))
     if keep_methods:
         trials = [trial for trial in trials if trial.settings["partition"]["method"] == base.partition.method]
-    return (yield from _confirmed(cases, base, trials, standard_errors))
-
-
-def recipe_of(trial: Trial, base: Recipe) -> Recipe:
-    """Return the base with the settings of a trial set."""
-    return Recipe.model_validate(trial.settings).over(base.model_dump(exclude_unset=True))
+    return (yield from confirmed(cases, base, trials, standard_errors))
 
 
 def _check(cases: Sequence[Case], n_watersheds: int) -> None:
@@ -293,51 +203,7 @@ def _regions(cases: Sequence[Case], watershed: Watershed) -> Steps[list[Regions]
     return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pieces:
-    """What scores need to know about the regions of a case: no voxels."""
-
-    graph: RegionGraph
-    voxels: NDArray[np.int64]
-    overlaps: Overlaps
-    cell_volume: float
-
-    @classmethod
-    def of(cls, labels: NDArray[np.uint32], case: Case, cell_volume: float) -> _Pieces:
-        overlaps = count_overlaps(labels, case.truth)
-        return cls(region_graph(labels, case.boundary), label_sizes(labels), overlaps, cell_volume)
-
-    def partitioned(self, settings: Partition) -> NDArray[np.uint32]:
-        """Return the new id of each region."""
-        if settings.method == "none" or settings.method == "shape":  # shape has had its say about voxels
-            return np.arange(self.voxels.size, dtype=np.uint32)
-        return partitioned(self.graph, settings.method, settings.beta)
-
-    def without_small(self, of: NDArray[np.uint32], smallest: int) -> NDArray[np.uint32]:
-        """Return the new ids once too small cells went to the neighbour behind the weakest wall, or to none.
-
-        A flooding of the graph, as cleaning up floods the voxels.
-        """
-        voxels = np.bincount(of, weights=self.voxels)
-        stays = voxels >= smallest
-        stays[0] = False
-        if stays[1:].all():
-            return of
-        pairs = of[self.graph.pairs.astype(np.intp)]
-        crossed = self.graph.between_cells & (pairs[:, 0] != pairs[:, 1]) & ~stays[pairs].all(axis=1)
-        crossed &= (pairs > 0).all(axis=1)
-        owner = np.arange(voxels.size, dtype=np.uint32)
-        for edge in np.flatnonzero(crossed)[np.argsort(self.graph.wall[crossed], kind="stable")]:
-            a, b = owner[pairs[edge]]
-            if a == b or (stays[a] and stays[b]):
-                continue
-            kept, given = (a, b) if stays[a] else (b, a)
-            owner[owner == given] = kept
-        owner[~stays[owner]] = 0
-        return owner[of]
-
-
-def _sizes_tried(pieces: Sequence[_Pieces], watershed: Values, settings: Partition) -> Iterator[Trial]:
+def _sizes_tried(pieces: Sequence[Pieces], watershed: Values, settings: Partition) -> Iterator[Trial]:
     """Score a partition with each smallest size."""
     tuned = {"none": (), "shape": tuple(SHAPES)}.get(settings.method, ("beta",))
     stated = {name: getattr(settings, name) for name in ("method", *tuned)}
@@ -348,12 +214,12 @@ def _sizes_tried(pieces: Sequence[_Pieces], watershed: Values, settings: Partiti
             for one, new in zip(pieces, of, strict=True)
         )
         cleanup = {"min_size": min_size, "min_size_unit": "cells"}
-        yield Trial({"watershed": watershed, "partition": stated, "cleanup": cleanup}, _mean(map(_scores, cleaned)))
+        yield Trial({"watershed": watershed, "partition": stated, "cleanup": cleanup}, mean_of(map(scores_of, cleaned)))
 
 
 def _by_shape(cases: Sequence[Case], base: Recipe, names: Sequence[str], best: Sequence[Trial]) -> Steps[list[Trial]]:
     """Try the partition by shape: the base's on the base and the best watersheds, then others on the best of these."""
-    promising = _ranked(best)[:_PROMISING]
+    promising = ranked(best)[:_PROMISING]
     first = best[:1] if not any(trial is best[0] for trial in promising) else []
     watersheds = [base.watershed.model_copy(update=trial.settings["watershed"]) for trial in (*first, *promising)]
     shape = base.partition.model_copy(update={"method": "shape"})
@@ -381,61 +247,5 @@ def _shaped(
     pieces = []
     for case, one in zip(cases, regions, strict=True):
         labels = yield from partition(one, case.boundary, settings, base.watershed.backend)
-        pieces.append(_Pieces.of(labels, case, one.cell_volume))
+        pieces.append(Pieces.of(labels, case, one.cell_volume))
     return list(_sizes_tried(pieces, watershed, settings))
-
-
-def _confirmed(cases: Sequence[Case], base: Recipe, trials: Sequence[Trial], standard_errors: float) -> Steps[Tuning]:
-    """Make cells the whole way with the base and the best few, and return the best of them."""
-    # Settings that make no difference promise the same scores: confirming one of them is enough.
-    candidates = list({trial.scores: trial for trial in reversed(_ranked(trials))}.values())
-    candidates = _ranked(candidates)[:_CONFIRMED]
-    n = 1 + len(candidates)
-    base_scores, base_cells = yield from within(_whole_way(cases, base), Progress(_CONFIRMING, 0, n))
-    best = Tuning(base, base_scores, base_scores, None, tuple(trials))
-    for number, trial in enumerate(candidates, start=1):
-        recipe = recipe_of(trial, base)
-        scores, cells = yield from within(_whole_way(cases, recipe), Progress(_CONFIRMING, number, n))
-        luck = standard_errors * float(np.std(cells - base_cells)) / cells.size**0.5
-        if scores.objective > max(best.scores.objective, base_scores.objective + luck):
-            best = Tuning(recipe, scores, base_scores, trial.scores, tuple(trials))
-    yield Progress(_CONFIRMING, n, n)
-    return best
-
-
-def _whole_way(cases: Sequence[Case], recipe: Recipe) -> Steps[tuple[Scores, NDArray[np.float64]]]:
-    """Return the scores, and each true cell's IoU with the one that matches it."""
-    found, cells_of_all = [], []
-    for case in cases:
-        cells = yield from cells_from_probabilities(
-            case.foreground,
-            case.boundary,
-            recipe,
-            case.spacing,
-            seeds=case.seeds,
-            voxel_volume_um3=case.voxel_volume_um3,
-        )
-        overlaps = count_overlaps(cells.labels, case.truth)
-        found.append(_scores(overlaps))
-        cells_of_all.append(iou_of_true_cells(overlaps))
-    return _mean(found), np.concatenate(cells_of_all)
-
-
-def _ranked(trials: Iterable[Trial]) -> list[Trial]:
-    """Sort from the best; equal ones stay in the order in which they were tried."""
-    return sorted(trials, key=lambda trial: -trial.scores.objective)
-
-
-def _scores(overlaps: Overlaps) -> Scores:
-    n_true, n_found = (int(np.count_nonzero(np.unique(ids))) for ids in (overlaps.truth, overlaps.prediction))
-    n_matched = len(match_cells(overlaps))
-    error = adapted_rand_error(overlaps)
-    return Scores(
-        ratio(n_matched, n_true + n_found - n_matched, empty=1.0),
-        1.0 if error is None else error,
-        panoptic_quality(overlaps).panoptic,
-    )
-
-
-def _mean(scores: Iterable[Scores]) -> Scores:
-    return Scores(*map(float, np.mean(list(scores), axis=0)))
