@@ -269,3 +269,11 @@ def test_a_stopped_view_hears_nothing_more(viewer, qtbot):
     assert views.point() == before
     assert len(viewer.mouse_drag_callbacks) == len(ViewerModel().mouse_drag_callbacks)
     assert orthogonal.NAME not in viewer.layers
+
+
+def test_a_layer_that_lies_nowhere_does_no_harm(viewer, views):
+    viewer.add_points(np.empty((0, 3)), ndim=3, scale=SIZE, name="none yet")
+    before = views.xz.to_world(QPointF(0, 0))
+    views.xz.fit()
+    views.xz.grab()
+    assert views.xz.to_world(QPointF(0, 0)) == pytest.approx(before)

@@ -28,6 +28,8 @@ STILL = 4
 """Pixels that the mouse may move in a click."""
 ZOOM = 1.15
 """How much a step of the wheel zooms."""
+SHOWN = ("image", "labels")
+"""Kinds of layers that are shown from the side."""
 SHOWN_AGAIN = frozenset(
     "set_data labels_update data colormap contrast_limits gamma opacity blending visible contour show_selected_label "
     "selected_label scale translate".split()
@@ -202,6 +204,12 @@ class SliceView(QWidget):
     def paintEvent(self, _event: Any) -> None:
         """Paint the plane of each layer, the lowest first, and the crosshair."""
         painter = QPainter(self)
+        try:
+            self._paint(painter)
+        finally:
+            painter.end()  # a painter that outlives an error would take the window along
+
+    def _paint(self, painter: QPainter) -> None:
         painter.fillRect(self.rect(), QColor(0, 0, 0))
         if self._centre is None:
             self._fit()
@@ -218,7 +226,7 @@ class SliceView(QWidget):
 
     def _paint_layer(self, painter: QPainter, layer: Layer) -> bool:
         """Paint a layer; False where it would have to be read from a file first, which takes seconds."""
-        if not layer.visible or layer.ndim != 3 or layer._type_string not in ("image", "labels"):
+        if not layer.visible or layer.ndim != 3 or layer._type_string not in SHOWN:
             return True
         if layers.problem_of(layer) is not None:
             return True
@@ -295,10 +303,7 @@ class SliceView(QWidget):
         return slice(max(0, math.floor(first)), min(n, math.ceil(last) + 1))
 
     def _fit(self) -> None:
-        # Of the stacks: overlays may reach beyond them.
-        extents = [layer.extent.world for layer in self._viewer.layers if layer.ndim == 3 and layers.kind_of(layer)]
-        if not extents:
-            extents = [layer.extent.world for layer in self._viewer.layers if layer.ndim == 3]
+        extents = [layer.extent.world for layer in self._stacks()]
         if not extents:
             return
         low, high = np.min(extents, axis=(0, 1)), np.max(extents, axis=(0, 1))
@@ -308,8 +313,15 @@ class SliceView(QWidget):
         self._centre = (down, right)
 
     def _thickness(self) -> float:
-        steps = [layer.scale[self.across] for layer in self._viewer.layers if layer.ndim == 3 and layers.kind_of(layer)]
-        return float(min(steps, default=1.0))
+        return float(min((layer.scale[self.across] for layer in self._stacks()), default=1.0))
+
+    def _stacks(self) -> list[Layer]:
+        """Return the layers of stacks; marks may lie nowhere, and what is lit says little of where the stack ends."""
+        return [
+            layer
+            for layer in self._viewer.layers
+            if layer.ndim == 3 and layer._type_string in SHOWN and layers.kind_of(layer) != "spotlight"
+        ]
 
     # What the user does.
 
