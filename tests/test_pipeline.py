@@ -103,6 +103,19 @@ def test_distortion_and_unknown_voxel_size_are_told(cyst):
     assert "voxel size is unknown" in told
 
 
+def test_boundaries_of_a_coarse_run_are_moved_to_the_stacks_membranes(cyst):
+    coarse = drain(run(cyst.image, Recipe.model_validate(AS_IT_IS.model_dump() | {"rescale": HALVED})))
+    kept = coarse.kept
+    moving = kept.recipe.rescale.model_copy(update={"resnap": True})
+    steps = []
+    moved = drain(relabel(replace(kept, recipe=kept.recipe.model_copy(update={"rescale": moving}))), steps.append)
+    assert "Moving boundaries to the membranes" in {step.step for step in steps}
+    assert moved.labels.shape == cyst.image.shape and moved.provenance["recipe"]["rescale"]["resnap"]
+    assert set(np.unique(moved.labels.data)) == set(np.unique(coarse.labels.data))
+    before, after = (evaluate(one.labels.data, cyst.labels.data)["boundary_f1"] for one in (coarse, moved))
+    assert after > before
+
+
 @pytest.mark.parametrize("rescale", [{"mode": "none"}, HALVED, {"cell_diameter": 14.0}])
 def test_an_unknown_z_step_is_estimated_however_the_stack_is_rescaled(cyst, rescale):
     flat = Volume(np.asarray(cyst.image.data)[::3])

@@ -121,6 +121,7 @@ def predicted(volume: Volume, recipe: Recipe | None = None, model: str | Path = 
         base,
         facts,
         tuple(warnings),
+        image=volume,
     )
 
 
@@ -153,6 +154,7 @@ def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
     from napari_scutoid.steps.cell_table import cell_table
     from napari_scutoid.steps.cells import cells_from_probabilities
     from napari_scutoid.steps.rescale import rescaling_labels
+    from napari_scutoid.steps.resnap import resnapping
 
     settings = kept.recipe if recipe is None else kept.with_postprocessing(recipe)
     _check_smallest_size(settings, kept.voxel_size_um)
@@ -161,11 +163,11 @@ def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
     found = yield from cells_from_probabilities(
         foreground, boundary, settings, kept.spacing, seeds=seeds, voxel_volume_um3=voxel_volume(working)
     )
-    labels = yield from rescaling_labels(
-        Labels(found.labels, working.voxel_size_um, working.origin_um, source=kept.source),
-        kept.shape,
-        method=settings.rescale.labels,
-    )
+    coarse = Labels(found.labels, working.voxel_size_um, working.origin_um, source=kept.source)
+    if settings.rescale.resnap and kept.image is not None and kept.shape != coarse.shape:
+        labels = yield from resnapping(coarse, kept.image)
+    else:
+        labels = yield from rescaling_labels(coarse, kept.shape, method=settings.rescale.labels)
     # The last note is that of the network's output.
     labels = Labels(labels.data, kept.voxel_size_um, kept.origin_um, kept.source, history=working.history[:-1])
     warnings = list(kept.warnings)

@@ -45,6 +45,8 @@ class Kept:
         The labels last made from it.
     diameter : float, optional
         Of a typical cell as they were made, in equivalent voxels of the working grid.
+    image : Volume, optional
+        The stack, lazy or in memory; its membranes are what boundaries of labels can be moved to.
     """
 
     probabilities: dict[str, Volume]
@@ -59,6 +61,7 @@ class Kept:
     warnings: tuple[str, ...]
     labels: Labels | None = None
     diameter: float | None = None
+    image: Volume | None = None
 
     def with_postprocessing(self, recipe: Recipe) -> Recipe:
         """Return these settings with another post-processing; what it leaves unset is the model's own."""

@@ -92,6 +92,12 @@ class Rescale(Part):
         title="How labels are rescaled",
         description="Nearest: the closest old voxel's cell. Voting: the cell that fills most of the new voxel.",
     )
+    resnap: bool = Field(
+        False,
+        title="Move boundaries to the membranes",
+        description="Where the cells of a segmentation return to a stack of finer voxels, their boundaries are moved to "
+        "the membranes that only the stack shows, by no more than a coarse voxel. Takes some minutes on large stacks.",
+    )
 
     @model_validator(mode="after")
     def _target_is_stated(self) -> Rescale:
