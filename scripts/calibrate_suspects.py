@@ -321,7 +321,7 @@ def main() -> None:
     """Learn, write and check, or only check."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--cache", type=Path, required=True, help="folder that keeps the stacks")
-    arguments.add_argument("--stacks", type=int, default=60, help="stacks to learn from; half as many to check on")
+    arguments.add_argument("--stacks", type=int, default=38, help="stacks to learn from; half as many to check on")
     arguments.add_argument("--check", action="store_true", help="do not learn: check the packaged weights")
     options = arguments.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
