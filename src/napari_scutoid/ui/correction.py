@@ -274,7 +274,9 @@ class Correction(QObject):
         self._proposed = found
         self._bench.proposals.setValue([_in_words(change) for change in found])
         self._show_proposal()
-        if not found:
+        if found:
+            self._jobs.say("Look at the proposal in the image, then take it or not: the buttons are below the tools.")
+        else:
             self._jobs.say("This cell has no second part that could be cut off. Draw the cut with Cut or Split.")
 
     def _show_proposal(self) -> None:
@@ -291,8 +293,7 @@ class Correction(QObject):
         self._soon.start()
 
     def _on_planning(self, planning: bool) -> None:
-        if planning:
-            self._jobs.say("Working it out…")
+        self._jobs.say("Working it out…" if planning else "")
 
     def _on_wished(self, edit: Any) -> None:
         self._make([edit])

@@ -216,9 +216,9 @@ class ProofreadWidget(Dock):
     def _on_busy(self, busy: bool) -> None:
         self.start.setEnabled(not busy)
         self.anew_button.setEnabled(not busy and self.problem() is None)
+        self._show_cancel()
 
     def _show_state(self, _event: object = None) -> None:
-        session = self.correction.session
         layer = None if self._layer is None else self._layer()
         correcting = layer is not None
         for widget, shown in (
@@ -229,13 +229,15 @@ class ProofreadWidget(Dock):
             (self.column, correcting),
         ):
             widget.setVisible(shown)
-        self.panel.cancel_button.setVisible(self.panel.is_busy or not correcting)
+        self._show_cancel()
         self.begin_button.setText("Begin correcting" if self._usable() is None else "Continue correcting")
         self.panel.setProblem(None if correcting else self.problem())
         if layer is not None:
-            author = self.start.author.text().strip()
-            cells = "" if session is None else f", {len(session.index)} cells"
-            self.summary.setText(f"{author} corrects “{layer.name}”{cells}")
+            self.summary.setText(f"{self.start.author.text().strip()} corrects “{layer.name}”")
+
+    def _show_cancel(self) -> None:
+        # A session is stopped by another button; beside that one, it would be the wrong one.
+        self.panel.cancel_button.setVisible(self.panel.is_busy or self._layer is None)
 
     def _ask(self, question: str) -> bool:
         """Ask before something that is rarely meant."""
@@ -270,7 +272,9 @@ class ProofreadWidget(Dock):
         bottom.addWidget(HelpButton(PAGE))
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.rows.addWidget(top)
-        self.rows.addWidget(self.column, 1)
+        self.rows.addWidget(self.column, 1000)
+        # While the column is hidden, this keeps the rest at the top.
+        self.rows.addStretch(1)
         self.rows.addLayout(bottom)
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QMainWindow
 
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.edit_colours import EditColours
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 SIDE_VIEWS = "Scutoid side views"
 MODES = {"paint": "paint", "erase": "erase"}
 """Tools that are napari's own, and how napari calls them."""
+SHARE = 0.35
+"""Of the window's height that the views from the side get."""
 LUMEN_NAME = "lumen"
+LUMEN_COLOUR = (0.6, 0.85, 1.0, 1.0)
 MARGIN = 2.0
 """How much of the surroundings is shown with a cell, in times its extent."""
 
@@ -123,6 +127,9 @@ class Sights(QObject):
                 part.deleteLater()
         self._undock_views()
         self._tools.setHint("")
+        lumen = None if self._lumen is None else self._lumen()
+        if lumen is not None and lumen in self._viewer.layers:
+            self._viewer.layers.remove(lumen)
         if layer is not None:
             layer.mode = "pan_zoom"
             # What is painted now would be in no journal.
@@ -246,6 +253,7 @@ class Sights(QObject):
             session.lumen.view(np.uint8),
             name=f"{layer.name} {LUMEN_NAME}",
             opacity=0.3,
+            colormap={0: (0, 0, 0, 0), None: LUMEN_COLOUR},
             metadata={layers.METADATA: {"kind": "lumen"}},
             **grid,
         )
@@ -256,7 +264,16 @@ class Sights(QObject):
     def _dock_views(self) -> None:
         window = getattr(self._viewer, "window", None)
         if window is not None and self._views is not None:
-            window.add_dock_widget(self._views, name=SIDE_VIEWS, area="bottom")
+            dock = window.add_dock_widget(self._views, name=SIDE_VIEWS, area="bottom")
+            self._make_room(layers.unwrapped(dock), self._views.window())
+
+    @staticmethod
+    def _make_room(dock: Any, window: Any) -> None:
+        """Put the views from the side under the image, and let the docks beside it keep their height."""
+        if isinstance(window, QMainWindow):
+            window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+            window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+            window.resizeDocks([dock], [int(SHARE * window.height())], Qt.Orientation.Vertical)
 
     def _undock_views(self) -> None:
         views, self._views = self._views, None

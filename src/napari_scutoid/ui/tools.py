@@ -97,10 +97,10 @@ ON_CELLS = (
     Tool("smooth", "Smooth", "Smooth the surface of the chosen cells."),
     Tool("grow", "Grow into gaps", "Give the empty voxels between cells to the nearest of the chosen cells."),
     Tool("interpolate", "Interpolate", "Fill the slices that are missing between those that hold the chosen cell."),
-    Tool("propose_lumen", "Find lumen", "Show what looks most like the lumen.", needs_no_cells=True),
     Tool("accept", "Accept", "The chosen cells are right: nothing changes them until they are unlocked."),
     Tool("unlock", "Unlock", "The chosen cells may be changed again."),
     Tool("invalid", "Not valid", "Leave the chosen cells out of measurements, or take them in again."),
+    Tool("propose_lumen", "Find lumen", "Show what looks most like the lumen.", needs_no_cells=True),
 )
 """Tools that act once, on the cells of the list."""
 
