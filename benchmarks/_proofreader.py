@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.scene import Edit
 
 MATCHED = 0.5
-SECTIONS = 5
-"""Slices in which a cell is drawn; the shape is interpolated between them."""
+SECTIONS = (3, 5)
+"""Slices in which a cell is drawn, more where fewer do not match it; the shape is interpolated between them."""
 MOST_LOOKS = 20
 """Looks a cell: a program that goes round in circles is to be noticed, not waited for."""
 _PART = 0.25
@@ -212,9 +212,14 @@ class Proofreader:
                 return
         under, counts = np.unique(self.session.labels[box.slices][inside], return_counts=True)
         self._drawn_over = [int(cell) for cell in under[counts > 0] if cell]
-        polygons = _polygons(inside, box)
-        if polygons:
-            self._do(AddPolygons(0, polygons, grow=False, guards=_DRAWN))
+        for sections in SECTIONS:
+            polygons = _polygons(inside, box, sections)
+            if not polygons:
+                continue
+            edit = AddPolygons(0, polygons, grow=False, guards=_DRAWN)
+            if sections == SECTIONS[-1] or (self._worth(edit) or 0) > 0:
+                self._do(edit)
+                return
 
     def _under(self, cell: int) -> dict[int, int]:
         """Return the voxels that a cell shares with each true one, 0 included."""
@@ -309,12 +314,14 @@ def _depth(places: NDArray[np.intp]) -> NDArray[np.float32]:
     return depth
 
 
-def _polygons(inside: NDArray[np.bool_], box: Box) -> tuple[tuple[int, tuple[tuple[float, float], ...]], ...]:
+def _polygons(
+    inside: NDArray[np.bool_], box: Box, sections: int
+) -> tuple[tuple[int, tuple[tuple[float, float], ...]], ...]:
     """Return a cell's outlines in some of its slices."""
     from skimage.measure import approximate_polygon, find_contours
 
     slices = np.flatnonzero(inside.any(axis=(1, 2)))
-    chosen = np.unique(slices[np.linspace(0, len(slices) - 1, min(SECTIONS, len(slices))).round().astype(int)])
+    chosen = np.unique(slices[np.linspace(0, len(slices) - 1, min(sections, len(slices))).round().astype(int)])
     found = []
     for z in chosen.tolist():
         contours = find_contours(np.pad(inside[z], 1).astype(np.float32), 0.5)

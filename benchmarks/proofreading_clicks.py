@@ -60,6 +60,7 @@ ORDERS = {
     "small_first": ".3f",
     "large_first": ".3f",
     "random": ".3f",
+    "ideal_80": "d",
     "looks_80": "d",
     "best_other": "d",
     "looks_ratio": ".2f",
@@ -168,7 +169,7 @@ def orders_of(name: str, stack: Segmented, session: Session, suspects: Suspects)
     ideal = discovery(sorted(cells, key=lambda cell: cell not in wrong), wrong)
     areas = {key: area(curve) / (area(ideal) or 1.0) for key, curve in curves.items()}
     looks = {key: looks_to(curve, FOUND) for key, curve in curves.items()}
-    best = min(n for key, n in looks.items() if key != "area")
+    best = round(min(n for key, n in looks.items() if key != "area"))
     share = len(wrong) / max(1, len(cells))
     return {
         "stack": name,
@@ -176,6 +177,7 @@ def orders_of(name: str, stack: Segmented, session: Session, suspects: Suspects)
         "true": int(np.count_nonzero(np.unique(stack.truth))),
         "wrong": share,
         **areas,
+        "ideal_80": looks_to(ideal, FOUND),
         "looks_80": looks["area"],
         "best_other": best,
         "looks_ratio": looks["area"] / max(1, best),
