@@ -178,20 +178,21 @@ def _reasons(scene: Scene, suspects: Suspects, cell: int, kind: str, weakest: in
     told = []
     for group in order[: _MOST_NAMED + 1]:
         if group == first or weights[group] >= _COUNTS:
-            words = _words(scene, suspects, cell, group, weakest)
+            words = _words(scene, suspects, cell, kind, group, weakest)
             if words:
                 told.append(words)
     return tuple(told[:_MOST_NAMED]) or ("nothing in particular",)
 
 
-def _words(scene: Scene, suspects: Suspects, cell: int, group: str, weakest: int | None) -> str:
+def _words(scene: Scene, suspects: Suspects, cell: int, kind: str, group: str, weakest: int | None) -> str:
     look, usual = suspects.look(cell), suspects.tissue
     contact = None if weakest is None else scene.index.contact(cell, weakest)
     if group == "wall":
         return "" if contact is None else f"weak wall to cell {weakest}: {contact.evidence:.2f}"
     if group == "cut":
         cut = look.cut if look.cut.evidence >= look.neck.evidence else look.neck
-        return f"may be two cells: a cut with {cut.evidence:.2f} evidence" if cut.balance else ""
+        told = "may be two cells: a cut with {:.2f} evidence" if kind == "merged" else "a wall inside it: {:.2f}"
+        return told.format(cut.evidence) if cut.balance else ""
     if group == "pieces":
         return f"{look.pieces} pieces" if look.pieces > 1 else ""
     if group == "holes":
@@ -206,10 +207,11 @@ def _words(scene: Scene, suspects: Suspects, cell: int, group: str, weakest: int
     if group == "size":
         return f"{look.voxels / usual.voxels:.2g} times the usual size"
     if group == "signal":
-        return f"low signal: {look.brightness / usual.brightness:.0%} of the usual brightness"
+        ratio = look.brightness / usual.brightness
+        return f"{'low signal' if ratio < 1 else 'unusually bright'}: {ratio:.2g} times the usual brightness"
     return {
         "waist": "an unusual shape",
-        "inside": f"walls inside it: {look.inside:.2f}",
+        "inside": f"signs of walls deep inside: {look.inside:.2f}",
         "outline": f"a faint outline: {look.outline:.2f}",
         "exposed": "unusually many or few neighbours around it",
     }[group]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.session import Session
     from napari_scutoid.proofread.suspects import Suspects
 
-_AT_ONCE = 4
+_AT_ONCE = 2
 """Cells beside an edit that are looked at again each time that somebody goes on."""
 _SHORTEST = timedelta(minutes=1)
 """Work from which a pace can be told."""

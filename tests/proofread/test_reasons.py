@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from judged_tissue import judge, scene, suspects
+
+from napari_scutoid.proofread.additive import Curve
+from napari_scutoid.proofread.edits.repair import FillHoles, KeepLargest
+from napari_scutoid.proofread.reasons import face_place, suspect
+
+MIDDLE = 13
+
+
+def sheet():
+    """Return 25 cells in one layer, and what lies on its apical side."""
+    cells = np.kron(np.arange(1, 26).reshape(1, 5, 5), np.ones((8, 4, 4))).astype(np.uint32)
+    made = np.pad(cells, 4)
+    lumen = np.zeros(made.shape, np.bool_)
+    lumen[:4] = True
+    return made, lumen
+
+
+def speaking(feature, *points):
+    """Return a judge that goes by one feature alone."""
+    by = judge()
+    knots, values = zip(*points, strict=True)
+    curves = tuple(
+        Curve(curve.feature, *((knots, values) if curve.feature == feature else ((0.0,), (0.0,))))
+        for curve in by.wrong.curves
+    )
+    never = replace(by.merged, intercept=-9.0, curves=tuple(Curve(c.feature, (0.0,), (0.0,)) for c in curves))
+    face = replace(by.face, intercept=-9.0, curves=tuple(Curve(c.feature, (0.0,), (0.0,)) for c in by.face.curves))
+    return replace(by, face=face, wrong=replace(by.wrong, curves=curves), merged=never, invented=never)
+
+
+@pytest.mark.parametrize(
+    ("covered", "words"),
+    [
+        (np.s_[4:6, 12:16, 12:16], "misses the apical surface"),
+        (np.s_[10:12, 12:16, 12:16], "misses the basal surface"),
+    ],
+)
+def test_a_cell_that_misses_a_surface_is_told(covered, words):
+    made, lumen = sheet()
+    made[covered] = 1
+    of = scene(made, lumen)
+    found = suspects(of, by=speaking("one_sided", (0.0, 0.0), (1.0, 4.0)))
+    assert found.tissue.one_layer
+    assert found.cells[0] == MIDDLE
+    told = suspect(of, found, MIDDLE)
+    assert told.reasons == (words,)
+    assert told.place == of.index.centroid(MIDDLE)
+    assert (told.other, told.fix) == (None, None)
+
+
+def test_packed_cells_miss_no_surface():
+    of = scene()
+    found = suspects(of, by=speaking("one_sided", (0.0, 0.0), (1.0, 4.0)))
+    assert not found.tissue.one_layer
+    assert len({found.probability(cell) for cell in found.cells}) == 1
+    assert suspect(of, found, 1).reasons == ("nothing in particular",)
+
+
+def test_pieces_and_holes_are_told_and_repaired():
+    made, _ = sheet()
+    made[7:9, 13:15, 13:15] = 0
+    of = scene(made)
+    told = suspect(of, suspects(of, by=speaking("holes", (0.0, 0.0), (0.1, 4.0))), MIDDLE)
+    assert told.reason == "holes: 6.2% of it"
+    assert (told.fix, told.fix_title) == (FillHoles(MIDDLE), "Fill the holes")
+    made[1:3, 1:3, 1:3] = MIDDLE
+    of = scene(made)
+    told = suspect(of, suspects(of, by=speaking("astray", (0.0, 0.0), (0.1, 4.0))), MIDDLE)
+    assert told.reason == "2 pieces"
+    assert told.fix == KeepLargest(MIDDLE)
+
+
+@pytest.mark.parametrize(
+    ("feature", "points", "words"),
+    [
+        ("size", ((-1.0, 4.0), (0.0, 0.0)), "0.38 times the usual size"),
+        ("open", ((-1.0, 2.0), (1.0, 2.0)), "a faint outline: 0.00"),
+        ("exposed", ((-1.0, 2.0), (1.0, 2.0)), "unusually many or few neighbours around it"),
+        ("waist", ((-9.0, 2.0), (9.0, 2.0)), "an unusual shape"),
+        ("inside", ((-1.0, 2.0), (1.0, 2.0)), "signs of walls deep inside: 0.00"),
+    ],
+)
+def test_reasons_in_words(feature, points, words):
+    made, _ = sheet()
+    made[4:9, 12:16, 12:16] = 0
+    of = scene(made)
+    of.evidence.walls[:] = 0
+    told = suspect(of, suspects(of, by=speaking(feature, *points)), MIDDLE)
+    assert words in told.reasons
+
+
+def test_a_face_has_a_place_only_where_cells_touch():
+    made, _ = sheet()
+    of = scene(made)
+    z, y, x = face_place(of, 13, 14)
+    assert (x, round(y), round(z)) == (15.5, 14, 8) or (x, round(y), round(z)) == (15.5, 13, 7)
+    assert face_place(of, 1, 25) is None
+    assert face_place(of, 1, 7) is None
