@@ -64,7 +64,7 @@ def test_a_cell_is_lit_in_its_box_and_outlined(viewer, spot):
     light = viewer.layers[LIGHT]
     assert light.visible
     assert light.contour
-    assert light.data.nbytes < viewer.layers["cells"].data.nbytes / 8
+    assert light.data.nbytes < viewer.layers["cells"].data.nbytes / 7
     assert viewer.layers.selection.active is viewer.layers["cells"]
     spot.light([5])
     assert len(viewer.layers) == 2

@@ -228,7 +228,7 @@ class Crosshair(QObject):
         if shown and self.layer is None:
             selected = set(self._viewer.layers.selection)
             active = self._viewer.layers.selection.active
-            self.layer = self._viewer.add_vectors(
+            made = self._viewer.add_vectors(
                 self._lines(),
                 name=NAME,
                 edge_color=LINE,
@@ -239,6 +239,7 @@ class Crosshair(QObject):
                 metadata={layers.METADATA: {"kind": "crosshair"}},
                 **self._grid,
             )
+            self.layer = layers.unwrapped(made)
             # What the user worked on stays what the mouse and the keys work on.
             self._viewer.layers.selection = selected
             self._viewer.layers.selection.active = active
@@ -252,8 +253,12 @@ class Crosshair(QObject):
         if np.array_equal(voxel, self._voxel):
             return
         self._voxel = voxel
-        if self.layer is not None:
+        if self.layer is None:
+            return
+        # Its extent stays as it is, and its thumbnail tells nothing; napari would draw the window again for either.
+        with self.layer._block_refresh(), self.layer.events.extent.blocker():
             self.layer.data = self._lines()
+        self.layer.refresh(extent=False, thumbnail=False, highlight=False)
 
     def stop(self) -> None:
         """Take it out of the viewer."""

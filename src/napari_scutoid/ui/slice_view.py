@@ -237,6 +237,9 @@ class SliceView(QWidget):
         runs = [self._seen(axis, origin[axis], step[axis], layer.data.shape[axis]) for axis in (self.down, self.right)]
         if not 0 <= number < layer.data.shape[self.across] or any(run.start >= run.stop for run in runs):
             return True
+        # Where a pixel of the screen holds several voxels, one of them is shown, as the viewer's canvas does.
+        thin = [max(1, math.floor(1 / (self._zoom * step[axis]))) for axis in self._axes]
+        runs = [slice(run.start - run.start % n, run.stop, n) for run, n in zip(runs, thin, strict=True)]
         key: list[Any] = [number] * 3
         key[self.down], key[self.right] = runs
         plane = layer.data[tuple(key)]
@@ -245,14 +248,12 @@ class SliceView(QWidget):
         mode = _BLENDINGS.get(str(layer.blending), QPainter.CompositionMode.CompositionMode_SourceOver)
         painter.setCompositionMode(mode)
         is_image = layer._type_string == "image"
-        smooth = bool(is_image and self._zoom * step.min() < 1)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
         colours = image_colours(layer, plane) if is_image else label_colours(layer, plane)
-        rows, columns = colours.shape[:2]
-        picture = QImage(colours.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
+        rows, columns = colours.shape
+        picture = QImage(colours.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_ARGB32_Premultiplied)
         edges = [origin[axis] + (run.start - 0.5) * step[axis] for axis, run in zip(self._axes, runs, strict=True)]
         corner = self._to_screen(*edges)
-        size = (columns * step[self.right] * self._zoom, rows * step[self.down] * self._zoom)
+        size = (columns * thin[1] * step[self.right] * self._zoom, rows * thin[0] * step[self.down] * self._zoom)
         painter.drawImage(QRectF(corner.x(), corner.y(), *size), picture)
         return True
 

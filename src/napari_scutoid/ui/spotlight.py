@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_scutoid.ui import layers
+from napari_scutoid.ui.edit_colours import CellColormap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.index import CellIndex
 
 LIGHT, ALONE = "Scutoid light", "Scutoid some cells"
-COLOUR = (1.0, 1.0, 1.0, 1.0)
 OUTLINE = 2
 """Pixels of the outline around a cell that is lit."""
 
@@ -57,6 +57,7 @@ class Spotlight(QObject):
         self._alone: tuple[int, ...] = ()
         self._made: dict[str, Any] = {}
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     def light(self, cells: Iterable[int], *, wall: bool = False) -> None:
         """Light cells up, or the wall between two, in place of those before; none to switch the light off.
@@ -95,6 +96,7 @@ class Spotlight(QObject):
         """Show all cells, and take the layers out of the viewer."""
         self.setAlone(())
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         for name in list(self._made):
             layer = self._made.pop(name)
             if layer in self._viewer.layers:
@@ -115,9 +117,9 @@ class Spotlight(QObject):
             self._hide(LIGHT)
             return
         box, shown = found
-        layer = self._layer(LIGHT, box, (shown > 0).view(np.uint8))
-        layer.contour = 0 if shown.dtype == np.bool_ else OUTLINE
-        layer.visible = True
+        # napari draws no outlines in 3D, and warns of it.
+        outline = 0 if shown.dtype == np.bool_ or self._viewer.dims.ndisplay == 3 else OUTLINE
+        self._fill(LIGHT, box, (shown > 0).astype(np.uint32), contour=outline)
 
     def _show_alone(self) -> None:
         from napari_scutoid.proofread.spot import cells_alone
@@ -131,11 +133,8 @@ class Spotlight(QObject):
             self.seenChanged.emit(None)
             return
         seen = set(self._alone).union(*(self._index.neighbours(cell) for cell in self._alone))
-        layer = self._layer(ALONE, *cells_alone(labels.data, self._index, seen))
-        layer.opacity = labels.opacity
-        if layer.colormap is not labels.colormap:
-            layer.colormap = labels.colormap
-        layer.visible = True
+        box, shown = cells_alone(labels.data, self._index, seen)
+        self._fill(ALONE, box, shown, opacity=labels.opacity, colormap=labels.colormap)
         labels.visible = False
         self.seenChanged.emit(frozenset(seen))
 
@@ -143,19 +142,29 @@ class Spotlight(QObject):
         layer = self._cells()
         return layer if layer is not None and layer in self._viewer.layers else None
 
-    def _layer(self, name: str, box: Box, data: Any) -> Any:
-        """Return a layer with these voxels; it is kept, as napari takes long to make one."""
+    def _fill(self, name: str, box: Box, data: Any, **looks: Any) -> None:
+        """Show these voxels in a layer, which is kept, as napari takes long to make one."""
         translate = self._origin + np.multiply(box.start, self._grid["scale"])
         layer = self._made.get(name)
-        if layer is not None and layer in self._viewer.layers:
-            # Hidden, it is not cut and sent to the graphics card for each of the two.
-            layer.visible = False
-            layer.data = data
-            layer.translate = translate
-            return layer
+        if layer is None or layer not in self._viewer.layers:
+            layer = self._layer(name, data, translate)
+        # All at once: napari would cut it and send it to the graphics card for each of them, and measure all layers
+        # again, though what is shown lies in the stack.
+        with layer._block_refresh(), layer.events.extent.blocker():
+            if layer.data is not data:
+                layer.data = data
+                layer.translate = translate
+            for look, value in looks.items():
+                if getattr(layer, look) is not value:
+                    setattr(layer, look, value)
+            was_visible, layer.visible = layer.visible, True
+        layer.refresh(thumbnail=not was_visible, highlight=False)
+
+    def _layer(self, name: str, data: Any, translate: Any) -> Any:
         selected, active = set(self._viewer.layers.selection), self._viewer.layers.selection.active
-        options: dict[str, Any] = {} if name == ALONE else {"colormap": {0: (0, 0, 0, 0), None: COLOUR}, "opacity": 0.8}
-        layer = self._viewer.add_labels(
+        # An id without a colour is white; napari's own table of colours would be compiled first, which takes seconds.
+        options: dict[str, Any] = {} if name == ALONE else {"colormap": CellColormap.of({}), "opacity": 0.8}
+        made = self._viewer.add_labels(
             data,
             name=name,
             translate=translate,
@@ -164,8 +173,8 @@ class Spotlight(QObject):
             **options,
             **self._grid,
         )
+        layer = self._made[name] = layers.unwrapped(made)
         layer.editable = False
-        self._made[name] = layer
         self._viewer.layers.selection = selected
         self._viewer.layers.selection.active = active
         return layer
@@ -174,6 +183,15 @@ class Spotlight(QObject):
         layer = self._made.get(name)
         if layer is not None and layer in self._viewer.layers:
             layer.visible = False
+
+    def _on_ndisplay(self, _event: object = None) -> None:
+        """Come before the layer is cut anew, with or without its outline."""
+        light = self._made.get(LIGHT)
+        if light is not None and light in self._viewer.layers:
+            if self._viewer.dims.ndisplay == 3:
+                light.contour = 0
+            else:
+                self._show_light()
 
     def _on_removed(self, _event: object = None) -> None:
         for name, layer in list(self._made.items()):
