@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.scene import Edit
 
 MATCHED = 0.5
-SECTIONS = (3, 5)
+SECTIONS = (3, 5, 9)
 """Slices in which a cell is drawn, more where fewer do not match it; the shape is interpolated between them."""
 MOST_LOOKS = 20
 """Looks a cell: a program that goes round in circles is to be noticed, not waited for."""
+_ROUNDS = 6
 _PART = 0.25
 """Share of a true cell, or of the present one, that makes it worth a mark."""
 _DRAWN = Guards(outside=True, lumen=True, other_cells=True)
@@ -84,7 +85,7 @@ class Proofreader:
                     self.accepted += 1
                 else:
                     self.review.skip()
-        for _ in range(3):
+        for _ in range(_ROUNDS):
             if not self._finished():
                 break
 
