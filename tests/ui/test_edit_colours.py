@@ -11,8 +11,9 @@ from napari_scutoid.progress import drain
 from napari_scutoid.proofread.change import Change, Difference
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.ui import edit_colours
+from napari_scutoid.ui.cell_colormap import CellColormap
 from napari_scutoid.ui.colours import NEW, PALETTE
-from napari_scutoid.ui.edit_colours import CellColormap, EditColours
+from napari_scutoid.ui.edit_colours import EditColours
 from napari_scutoid.ui.label_refresh import refresh_box
 
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 
 from napari_scutoid.ui import layers, orthogonal
-from napari_scutoid.ui.edit_colours import CellColormap
+from napari_scutoid.ui.cell_colormap import CellColormap
 from napari_scutoid.ui.orthogonal import OrthogonalViews
 from napari_scutoid.ui.slice_view import Mark, SliceView
 from napari_scutoid.volume import Labels, Volume, VoxelSize

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from napari.utils.colormaps import DirectLabelColormap
-from pydantic import PrivateAttr
-
-from napari_scutoid.ui.colours import NEW, PALETTE
+from napari_scutoid.ui.colours import PALETTE
 from napari_scutoid.ui.label_refresh import refresh_box
 from napari_scutoid.ui.layers import unwrapped
 
@@ -17,81 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari.layers import Labels as LabelsLayer
-    from numpy.typing import NDArray
 
     from napari_scutoid.proofread.change import Change
     from napari_scutoid.proofread.index import CellIndex
 
 MOST_IDS = 2**24
 """A table of colours has a byte for each id; larger ids are looked up by napari, several times slower."""
-UNKNOWN, NONE, FIRST = 0, 1, 2
-"""Rows of the colours on the graphics card: of ids without one, of no cell, and the first of the palette."""
-
-
-class CellColormap(DirectLabelColormap):
-    """napari's table of colours, that can be added to without doing all of it again.
-
-    napari numbers the colours anew for each colormap, and looks up each voxel in a dictionary. Here the numbers are
-    those of the palette, so that a cell's new colour needs no other one to be sent to the graphics card again, and an
-    array has the number of each cell.
-    """
-
-    _table: NDArray[np.uint8] = PrivateAttr(default_factory=lambda: np.array([NONE, UNKNOWN], np.uint8))
-
-    @classmethod
-    def of(cls, colours: Mapping[int, int]) -> CellColormap:
-        """Return a colormap of the palette's numbers of cells."""
-        unknown = np.array(NEW, np.float32)
-        made = cls(color_dict=defaultdict(lambda: unknown, {None: unknown, 0: np.zeros(4, np.float32)}))
-        made.add(colours)
-        return made
-
-    def add(self, colours: Mapping[int, int]) -> None:
-        """Give cells colours, in place; layers show them once their voxels are taken anew."""
-        if not colours:
-            return
-        most = max(colours)
-        if most >= len(self._table) - 1:
-            larger = np.zeros(2 * most + 2, np.uint8)
-            larger[: len(self._table)] = self._table
-            self._table = larger
-        for cell, colour in colours.items():
-            self._table[cell] = FIRST + colour
-            self.color_dict[cell] = np.array([*PALETTE[colour], 1.0], np.float32)
-
-    @property
-    def _num_unique_colors(self) -> int:
-        return FIRST + len(PALETTE)
-
-    def _values_mapping_to_minimum_values_set(self, apply_selection: bool = True) -> tuple[dict, dict]:
-        if self.use_selection and apply_selection:
-            return super()._values_mapping_to_minimum_values_set(apply_selection)
-        shades = [NEW, (0.0, 0.0, 0.0, 0.0), *((*shade, 1.0) for shade in PALETTE)]
-        numbers = {None: UNKNOWN, **{cell: int(self._table[cell]) for cell in self.color_dict if cell is not None}}
-        return numbers, {number: np.array(shade, np.float32) for number, shade in enumerate(shades)}
-
-    def _data_to_texture(self, values: Any) -> Any:
-        if np.ndim(values) == 0:
-            return self._data_to_texture(np.array([values]))[0]
-        return super()._data_to_texture(values) if values.dtype.itemsize <= 2 else self.numbers(values)
-
-    def numbers(self, values: NDArray[np.uint32]) -> NDArray[np.uint8]:
-        """Return the rows of `shades` that ids have."""
-        if self.use_selection:
-            return (values == self.selection).astype(np.uint8)
-        # Ids beyond the table are cut to its last row, which is never in use.
-        return self._table.take(values, mode="clip")
-
-    @property
-    def shades(self) -> NDArray[np.float32]:
-        """The colours, shape (rows, 4)."""
-        return np.array(list(self._values_mapping_to_minimum_values_set()[1].values()), np.float32)
-
-    def map(self, values: Any) -> Any:
-        """Return the colours of ids, with a last axis for red, green, blue and opacity."""
-        if np.ndim(values) == 0 or np.asarray(values).dtype.itemsize <= 2:
-            return super().map(values)
-        return self.shades[self.numbers(np.asarray(values))]
 
 
 class EditColours:
@@ -123,6 +49,8 @@ class EditColours:
 
         if change.labels is None:
             return
+        from napari_scutoid.ui.cell_colormap import CellColormap
+
         before, after = cells_in(change.labels)
         cells = sorted(cell for cell in before | after if cell in self._index)
         new = recoloured(cells, self._index.neighbours, len(PALETTE), self.colours)
@@ -141,4 +69,6 @@ class EditColours:
         if max(self.colours, default=0) >= MOST_IDS or self._layer.data.dtype.itemsize <= 2:
             colour_cells(self._layer, self.colours)
         else:
+            from napari_scutoid.ui.cell_colormap import CellColormap
+
             self._layer.colormap = CellColormap.of(self.colours)

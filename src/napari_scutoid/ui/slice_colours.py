@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_scutoid.ui.edit_colours import CellColormap
-
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.layers import Labels as LabelsLayer
@@ -31,6 +29,8 @@ def label_colours(layer: LabelsLayer, plane: NDArray[Any]) -> NDArray[np.uint32]
             for step in (1, -1):
                 inside &= plane == np.roll(plane, step, axis)
         plane = np.where(inside, 0, plane)
+    from napari_scutoid.ui.cell_colormap import CellColormap
+
     if isinstance(layer.colormap, CellColormap) and plane.dtype.itemsize > 2:
         return _packed(layer.colormap.shades).take(layer.colormap.numbers(plane))
     # napari looks each pixel up by itself; there are far fewer cells.

@@ -8,7 +8,6 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_scutoid.ui import layers
-from napari_scutoid.ui.edit_colours import CellColormap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,6 +160,8 @@ class Spotlight(QObject):
         layer.refresh(thumbnail=not was_visible, highlight=False)
 
     def _layer(self, name: str, data: Any, translate: Any) -> Any:
+        from napari_scutoid.ui.cell_colormap import CellColormap
+
         selected, active = set(self._viewer.layers.selection), self._viewer.layers.selection.active
         # An id without a colour is white; napari's own table of colours would be compiled first, which takes seconds.
         options: dict[str, Any] = {} if name == ALONE else {"colormap": CellColormap.of({}), "opacity": 0.8}
