@@ -21,6 +21,7 @@ from napari_scutoid.proofread.edits.delete import Delete
 from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.proofread.edits.split import Split
 from napari_scutoid.proofread.edits.states import Unlock
+from napari_scutoid.proofread.edits.stroke import Paint
 from napari_scutoid.proofread.scene import Guards
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ SECTIONS = (3, 5, 9)
 MOST_LOOKS = 20
 """Looks a cell: a program that goes round in circles is to be noticed, not waited for."""
 _ROUNDS = 6
+_SPECK, _ONE_VOXEL = 20, 1e-3
 _PART = 0.25
 """Share of a true cell, or of the present one, that makes it worth a mark."""
 _DRAWN = Guards(outside=True, lumen=True, other_cells=True)
@@ -197,7 +199,7 @@ class Proofreader:
         """Return the accepted cells that an edit would change."""
         cells = getattr(edit, "cells", None) or (getattr(edit, "cell", 0),)
         found = [int(cell) for cell in cells if cell]
-        if isinstance(edit, AddPolygons):
+        if isinstance(edit, AddPolygons | Paint):
             found = self._drawn_over
         return [cell for cell in found if cell in self.session.index and self.session.scene().state(cell).accepted]
 
@@ -213,6 +215,10 @@ class Proofreader:
                 return
         under, counts = np.unique(self.session.labels[box.slices][inside], return_counts=True)
         self._drawn_over = [int(cell) for cell in under[counts > 0] if cell]
+        if inside.sum() <= _SPECK:  # what the stack's border leaves of a cell is too small for polygons
+            centres = tuple((float(z), float(y), float(x)) for z, y, x in np.argwhere(inside) + box.start)
+            self._do(Paint(self.session.next_id, centres, _ONE_VOXEL, guards=_DRAWN))
+            return
         for sections in SECTIONS:
             polygons = _polygons(inside, box, sections)
             if not polygons:
