@@ -15,7 +15,6 @@ from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.ui import shortcuts
 from napari_scutoid.ui.shortcuts import ACTIONS, KeyList, Keys, RememberedKeys, problem_of
-from napari_scutoid.ui.view_toggles import ViewToggles
 
 
 @pytest.fixture
@@ -168,21 +167,3 @@ def test_the_list_shows_all_keys_and_changes_them(keys, qtbot):
     assert keys.keys.value()["accept"] == "A"
     assert edit.keySequence() == QKeySequence("A")
     assert not shown.note.text()
-
-
-def test_image_walls_and_outlines_are_switched(viewer):
-    for name in ("foreground", "boundary"):
-        metadata = {"scutoid": {"kind": "probability"}}
-        viewer.add_image(np.zeros((4, 8, 8)), name=f"raw {name}", visible=False, metadata=metadata)
-    cells = viewer.layers["cells"]
-    toggles = ViewToggles(viewer, cells)
-    toggles.image()
-    assert not viewer.layers["raw"].visible
-    toggles.image()
-    toggles.walls()
-    assert [layer.visible for layer in viewer.layers] == [True, True, False, True]
-    toggles.walls()
-    toggles.outlines()
-    assert (viewer.layers[3].visible, cells.contour) == (False, 1)
-    toggles.outlines()
-    assert cells.contour == 0

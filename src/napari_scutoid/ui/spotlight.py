@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.index import CellIndex
 
 LIGHT, ALONE = "Scutoid light", "Scutoid some cells"
-OUTLINE = 2
-"""Pixels of the outline around a cell that is lit."""
+OUTLINE = 1
+"""How thick the outline of a cell is that is lit; napari makes it a pixel more."""
 
 
 class Spotlight(QObject):
