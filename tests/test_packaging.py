@@ -32,7 +32,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def files_in(folder: str) -> set[str]:
     """Files of a folder of the repository, relative to that folder's parent."""
     root = REPOSITORY / folder
-    files = (path for path in root.rglob("*") if path.is_file() and path.suffix not in {".pyc", ".part"})
+    files = (path for path in root.rglob("*") if path.is_file() and path.suffix != ".part")
+    files = (path for path in files if path.parent.name != "__pycache__")  # Python's and Numba's
     return {path.relative_to(root.parent).as_posix() for path in files}
 
 

@@ -21,7 +21,7 @@ def manifest():
 def test_the_manifest_is_valid_and_its_targets_exist(manifest):
     manifest.validate_imports()
     assert manifest.name == "napari-scutoid"
-    names = ["Open stack", "Prepare", "Segment", "Train", "Batch"]
+    names = ["Open stack", "Prepare", "Segment", "Correct", "Train", "Batch"]
     assert [widget.display_name for widget in manifest.contributions.widgets] == names
     in_menu = [item.command for item in manifest.contributions.menus["scutoid"]]
     assert in_menu == [widget.command for widget in manifest.contributions.widgets]
