@@ -122,6 +122,21 @@ def postprocess() -> None:
     scene.take("postprocess")
 
 
+def correct() -> None:
+    """Show a suspect of the sample cyst, some of whose cells were put together before."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(_samples() / "cyst.h5", folder)
+        scene = Scene("Correct")
+        _open_with_mistakes(scene, Path(folder) / "cyst.h5")
+        scene.rest()
+        scene.widget.start.author.setText("Ana")
+        scene.widget.begin()
+        scene.rest()
+        scene.widget.bench.suspects.next_button.click()
+        scene.rest()
+        scene.take("correct")
+
+
 def train() -> None:
     """Show a short training on both samples, with its curves."""
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +172,7 @@ def batch() -> None:
 
 
 SCENES: dict[str, Callable[[], None]] = {
-    scene.__name__: scene for scene in (open_stack, prepare, segment, postprocess, train, batch)
+    scene.__name__: scene for scene in (open_stack, prepare, segment, postprocess, correct, train, batch)
 }
 
 
@@ -168,6 +183,25 @@ def _segmented() -> Scene:
     scene.widget.start()
     scene.rest()
     return scene
+
+
+def _open_with_mistakes(scene: Scene, file: Path) -> None:
+    """Show a stack and its cells, each seventh of which is merged with a neighbour."""
+    import numpy as np
+
+    from napari_scutoid.io.open import open_labels, open_volume
+    from napari_scutoid.progress import drain
+    from napari_scutoid.proofread.index import CellIndex
+    from napari_scutoid.ui import layers
+
+    labels = open_labels(file)
+    index = drain(CellIndex.build(labels.data))
+    for cell in index.cells.tolist()[::7]:
+        contacts = index.neighbours(cell)
+        labels.data[labels.data == cell] = max(contacts, key=lambda other: contacts[other].faces)
+    layers.add_image(scene.viewer, drain(layers.load(open_volume(file))), "cyst")
+    layers.add_labels(scene.viewer, labels, "cyst cells", {})
+    scene.viewer.dims.set_point(0, float(np.mean(scene.viewer.dims.range[0][:2])))
 
 
 def _short_training() -> Any:

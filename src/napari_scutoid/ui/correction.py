@@ -108,7 +108,7 @@ class Correction(QObject):
         self._editing.begin(begun.session, self._sights.settle)
         self._bench.differences.other.setCorrected(layer)
         self.refresh()
-        self.reviewing.begin()
+        self.reviewing.begin(begun.kept)
 
     def end(self) -> None:
         """Let the session go; the layer keeps its cells as they are."""
@@ -198,6 +198,7 @@ class Correction(QObject):
         session = self.session
         if session is None:
             return
+        self._sights.follow()
         history = session.history
         done = set(history.line())
         rows = [Row(START_ID, START)]

@@ -114,7 +114,7 @@ class HistoryList(QWidget):
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.view.setToolTip("A click shows where an edit was, a double click goes back to it.")
-        self.view.setMinimumHeight(120)
+        self.view.setMinimumHeight(80)
         buttons = QHBoxLayout()
         for button in (self.undo_button, self.redo_button, self.jump_button):
             buttons.addWidget(button, 1)

@@ -26,6 +26,8 @@ Part = tuple[int | None, int | None]
 
 AXES = ("z", "y", "x")
 METADATA = "scutoid"
+KEPT = "kept"
+"""Where labels that were made here remember what they can be made from again."""
 LABELS_OPACITY = 0.5
 # Contrast is for the eye: this many voxels settle its limits, wherever the stack is large.
 SAMPLED_VOXELS = 2_000_000

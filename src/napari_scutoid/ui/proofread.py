@@ -56,6 +56,7 @@ class ProofreadWidget(Dock):
         self._core = core or ProofreadCore()
         self._found: list[Found] = []
         self._layer: Any = None
+        self._told = ""
         embolden(self.begin_button)
         self.anew_button = QPushButton("Begin anew")
         self.anew_button.setToolTip("Leave the journal that is there as it is, and begin another one beside it.")
@@ -141,6 +142,7 @@ class ProofreadWidget(Dock):
             dataset,
             axes_given(labels),
             journal,
+            _about(labels).get(layers.KEPT),
             JOURNAL in _about(labels),
         )
 
@@ -159,8 +161,8 @@ class ProofreadWidget(Dock):
             self.bench.saving.setStart(Path(begun.base.source.path))
         layer.events.data.connect(self._on_data)
         layer.events.name.connect(self._show_state)
+        self._told = begun.told
         self._show_state()
-        self.panel.say(begun.told)
         self.correction.begin(begun, layer, image, walls)
 
     def _stop(self, why: str) -> None:
@@ -233,7 +235,8 @@ class ProofreadWidget(Dock):
         self.begin_button.setText("Begin correcting" if self._usable() is None else "Continue correcting")
         self.panel.setProblem(None if correcting else self.problem())
         if layer is not None:
-            self.summary.setText(f"{self.start.author.text().strip()} corrects “{layer.name}”")
+            who = self.start.author.text().strip()
+            self.summary.setText(f"{who} corrects “{layer.name}”. {self._told}".strip())
 
     def _show_cancel(self) -> None:
         # A session is stopped by another button; beside that one, it would be the wrong one.

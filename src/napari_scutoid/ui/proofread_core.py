@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.progress import Progress
+from napari_scutoid.progress import Progress, within
 from napari_scutoid.volume import Labels, Source
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.journal import Found
     from napari_scutoid.proofread.review import Review
     from napari_scutoid.proofread.session import Session
+    from napari_scutoid.result import Kept
     from napari_scutoid.volume import ArrayLike, Volume
 
 SAVED_DATASET = "label"
@@ -53,6 +54,8 @@ class Asked:
         Of that file, as for `open_labels`.
     journal : Path, optional
         The one to continue; None to begin another.
+    kept : Kept, optional
+        What the labels were made from, where they were made in this window.
     is_corrected : bool
         Whether what is shown holds corrections already, so that only the file has the labels from before them.
     """
@@ -67,6 +70,7 @@ class Asked:
     dataset: str | None = None
     axes: str | None = None
     journal: Path | None = None
+    kept: Kept | None = None
     is_corrected: bool = False
 
 
@@ -81,11 +85,14 @@ class Begun:
         What it started from: voxel size, position, and the file that holds it. Its array is the session's.
     told : str
         What the user should know; empty for nothing.
+    kept : Kept, optional
+        As in `Asked`.
     """
 
     session: Session
     base: Labels
     told: str = ""
+    kept: Kept | None = None
 
 
 def look_beside(file: Path) -> Steps[list[Found]]:
@@ -114,15 +121,27 @@ def begin(asked: Asked) -> Steps[Begun]:
     evidence = GridEvidence.of(base, asked.walls, asked.image)
     journal = asked.journal or free_path(base.source.path)
     session = yield from Session.begin(base, evidence, journal, asked.author)
-    return Begun(session, base, told)
+    return Begun(session, base, told, asked.kept)
 
 
-def find_suspects(session: Session) -> Steps[Review]:
-    """Look at every cell; the session must not change meanwhile."""
+def find_suspects(session: Session, kept: Kept | None = None) -> Steps[Review]:
+    """Look at every cell; the session must not change meanwhile.
+
+    Parameters
+    ----------
+    session : Session
+    kept : Kept, optional
+        What the network said: cells that another post-processing makes of it are a second opinion.
+    """
     from napari_scutoid.proofread.review import Review
     from napari_scutoid.proofread.suspects import Suspects
 
-    suspects = yield from Suspects.build(session.scene())
+    opinions = []
+    if kept is not None:
+        from napari_scutoid.opinions import other_partition
+
+        opinions.append((yield from within(other_partition(kept), Progress("Asking for a second opinion"))))
+    suspects = yield from Suspects.build(session.scene(), opinions)
     return Review(session, suspects)
 
 
@@ -186,7 +205,7 @@ class ProofreadCore:
 
     look_beside: Callable[[Path], Steps[list[Found]]] = field(default=look_beside)
     begin: Callable[[Asked], Steps[Begun]] = field(default=begin)
-    find_suspects: Callable[[Session], Steps[Review]] = field(default=find_suspects)
+    find_suspects: Callable[[Session, Kept | None], Steps[Review]] = field(default=find_suspects)
     propose_lumen: Callable[[Session], Steps[Change]] = field(default=propose_lumen)
     compare: Callable[[Session, ArrayLike], Steps[list[Proposal]]] = field(default=compare)
     save: Callable[[Begun, Path, Volume | None], Steps[Path]] = field(default=save)

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.reasons import Suspect
     from napari_scutoid.proofread.review import Filter, Review
     from napari_scutoid.proofread.session import Session
+    from napari_scutoid.result import Kept
     from napari_scutoid.ui.editing import Editing
     from napari_scutoid.ui.job_panel import JobPanel
     from napari_scutoid.ui.suspect_panel import SuspectPanel
 
-    FindSuspects = Callable[[Session], Steps[Review]]
+    FindSuspects = Callable[[Session, Kept | None], Steps[Review]]
 
 LOOKING = "the cells are being looked at, which an edit would disturb"
 NOT_LOOKED = "Press Next suspect: the program first looks at every cell, once."
@@ -40,7 +41,7 @@ class Reviewing(QObject):
     jobs : JobPanel
         Runs the job that finds the suspects.
     find : callable
-        Takes a session, returns the job.
+        Takes a session and what its labels were made from, returns the job.
     here : callable
         Returns the place that is looked at, in voxels.
 
@@ -64,6 +65,7 @@ class Reviewing(QObject):
         super().__init__(parent)
         self._panel, self._editing, self._jobs, self._find, self._here = panel, editing, jobs, find, here
         self._review: Review | None = None
+        self._kept: Kept | None = None
         self._looked_at: list[int] = []
         panel.nextAsked.connect(self.next)
         panel.previousAsked.connect(self.previous)
@@ -82,14 +84,24 @@ class Reviewing(QObject):
         """The present one."""
         return None if self._review is None else self._review.current
 
-    def begin(self) -> None:
-        """Find the suspects of the session that is edited now."""
-        session = self._editing.session
+    def begin(self, kept: Kept | None = None) -> None:
+        """Find the suspects of the session that is edited now.
+
+        Parameters
+        ----------
+        kept : Kept, optional
+            What its labels were made from.
+        """
+        self._kept = kept
+        self._look()
+
+    def _look(self) -> None:
+        session, kept = self._editing.session, self._kept
         if session is None or self._jobs.is_busy:
             return
         self._editing.hold(LOOKING)
         started = self._jobs.run(
-            "Looking for mistakes", lambda: self._find(session), self._on_found, otherwise=self._on_nothing_found
+            "Looking for mistakes", lambda: self._find(session, kept), self._on_found, otherwise=self._on_nothing_found
         )
         if not started:
             self._editing.hold("")
@@ -98,7 +110,7 @@ class Reviewing(QObject):
         """Forget the session."""
         if self._review is not None:
             self._review.close()
-        self._review = None
+        self._review = self._kept = None
         self._looked_at = []
         self._panel.setValue(None)
         self._panel.setProgress("", 0, 0)
@@ -107,7 +119,7 @@ class Reviewing(QObject):
         """Show the next suspect; the first time, find them."""
         review = self._review
         if review is None:
-            self.begin()
+            self._look()
             return
         which = self._which(review)
         found = self._editing.act(lambda _session: review.next(which))

@@ -177,6 +177,8 @@ class SegmentResult(QWidget):
             if layers.kind_of(layer) == "labels":
                 layer.visible = False
         cells = layers.add_labels(self._viewer, result.labels, f"{self._name} cells", result.provenance)
+        # For whoever corrects them: another post-processing is a second opinion.
+        cells.metadata[layers.METADATA][layers.KEPT] = result.kept
         # napari hands a plugin a proxy, which nobody else holds.
         self._result, self._cells = result, layers.held_weakly(cells)
         self._viewer.layers.selection.active = cells

@@ -66,6 +66,7 @@ class Sights(QObject):
         self._colours: EditColours | None = None
         self._strokes: StrokeCapture | None = None
         self._views: OrthogonalViews | None = None
+        self._last: Change | None = None
         self._mouse: EditTools | None = None
         self._light: Spotlight | None = None
         self._lumen: Any = None
@@ -135,7 +136,7 @@ class Sights(QObject):
             # What is painted now would be in no journal.
             layer.editable = False
         self._session = self._layer = self._colours = self._strokes = self._lumen = None
-        self._mouse = self._light = None
+        self._mouse = self._light = self._last = None
         self._under = {}
 
     def settle(self) -> None:
@@ -153,9 +154,15 @@ class Sights(QObject):
             self._show_lumen()
         if self._views is not None:
             self._views.refresh(change)
-        if self._light is not None:
-            self._light.refresh(change)
+        if change.labels is not None:
+            self._last = change
         self._choose_new_cell()
+
+    def follow(self) -> None:
+        """Let the light follow the edits: once after a jump of many, and after the cells themselves are seen."""
+        last, self._last = self._last, None
+        if last is not None and self._light is not None and self.layer is not None:
+            self._light.refresh(last)
 
     def look(self, place: Sequence[float], cells: Sequence[int]) -> None:
         """Bring a place, in voxels, into the middle of all views; cells there are to be seen whole, and light up.
