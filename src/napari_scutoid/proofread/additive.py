@@ -92,9 +92,7 @@ def expected_calibration_error(p: NDArray[np.float64], happened: NDArray[np.bool
            binning, AAAI.
     """
     if p.shape != happened.shape or p.ndim != 1:
-        raise ValueError(
-            f"p and happened must be lists of one length, not of shapes {p.shape} and {happened.shape}"
-        )
+        raise ValueError(f"p and happened must be lists of one length, not of shapes {p.shape} and {happened.shape}")
     if not p.size:
         return 0.0
     place = np.minimum((p * n_bins).astype(int), n_bins - 1)
