@@ -14,6 +14,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.open import open_labels, save_result
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.proofread.edits.delete import Delete
+from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.proofread import ProofreadWidget
 from napari_scutoid.ui.proofread_core import ProofreadCore, look_beside
@@ -242,12 +243,19 @@ def test_suspects_are_gone_through_and_decided(qtbot, begun):
 
 
 def test_a_fix_is_done_and_what_came_of_it_is_shown(qtbot, begun):
-    review = begun.correction.reviewing.review
-    review.fixes[1] = Delete((1,))
+    review, panel = begun.correction.reviewing.review, begun.bench.suspects
+    review.fixes |= {1: Merge((1, 2)), 3: Delete((3,))}
     review.show(1)
-    begun.bench.suspects.fixAsked.emit()
+    panel.fixAsked.emit()
     idle(qtbot, begun)
-    assert ids(begun) == {2, 3} and "is no more" in begun.bench.suspects.reasons.text()
+    assert len(ids(begun)) == 2 and panel.value().title in ("Cell 1", "Cell 2")
+    do(qtbot, begun, "delete", [review.current.cell])
+    assert "is no more" in panel.reasons.text()
+    panel.nextAsked.emit()
+    assert panel.value().title == "Cell 3"
+    panel.fixAsked.emit()
+    idle(qtbot, begun)
+    assert not ids(begun) and "Nothing is left" in panel.reasons.text()
 
 
 def test_a_key_accepts_what_was_chosen_by_hand_since(begun):

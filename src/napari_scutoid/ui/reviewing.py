@@ -67,6 +67,8 @@ class Reviewing(QObject):
         self._review: Review | None = None
         self._kept: Kept | None = None
         self._looked_at: list[int] = []
+        self._is_fixing = False
+        editing.refused.connect(self._on_refused)
         panel.nextAsked.connect(self.next)
         panel.previousAsked.connect(self.previous)
         panel.acceptAsked.connect(self.accept)
@@ -111,6 +113,7 @@ class Reviewing(QObject):
         if self._review is not None:
             self._review.close()
         self._review = self._kept = None
+        self._is_fixing = False
         self._looked_at = []
         self._panel.setValue(None)
         self._panel.setProgress("", 0, 0)
@@ -153,9 +156,10 @@ class Reviewing(QObject):
         self._decide(lambda review: review.flag(note))
 
     def fix(self) -> None:
-        """Do what is proposed, and stay, so that the user sees what came of it."""
+        """Do what is proposed, and stay, so that the user sees what came of it; on, where the cell is no more."""
         suspect = self.suspect
         if suspect is not None and suspect.fix is not None:
+            self._is_fixing = True
             self._editing.do_later(suspect.fix)
 
     def refresh(self) -> None:
@@ -169,8 +173,11 @@ class Reviewing(QObject):
         if suspect is None:
             return
         left = [cell for cell in (suspect.cell, suspect.other) if cell is not None and cell in review.suspects]
+        is_fixing, self._is_fixing = self._is_fixing, False
         if left:
             self._panel.setValue(card_of(review.show(left[0]), review))
+        elif is_fixing:
+            self.next()
         else:
             self._panel.setValue(None, GONE)
 
@@ -201,6 +208,9 @@ class Reviewing(QObject):
             self.next()
         else:
             review.close()
+
+    def _on_refused(self, _error: Exception) -> None:
+        self._is_fixing = False
 
     def _on_nothing_found(self) -> None:
         self._editing.hold("")
