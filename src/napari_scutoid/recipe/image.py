@@ -95,8 +95,8 @@ class Rescale(Part):
     resnap: bool = Field(
         False,
         title="Move boundaries to the membranes",
-        description="Where the cells of a segmentation return to a stack of finer voxels, their boundaries are moved to "
-        "the membranes that only the stack shows, by no more than a coarse voxel. Takes some minutes on large stacks.",
+        description="Where the cells of a segmentation return to a stack of finer voxels, their boundaries are moved "
+        "to the membranes that only the stack shows, by no more than a coarse voxel. Takes minutes on large stacks.",
     )
 
     @model_validator(mode="after")
