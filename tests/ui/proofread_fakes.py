@@ -1,4 +1,4 @@
-"""A small tissue, and a review that needs no learnt weights."""
+"""A small tissue, a review that needs no learnt weights, and what tests of the correct dock do all the time."""
 
 from __future__ import annotations
 
@@ -81,3 +81,32 @@ class FakeReview:
 def no_suspects(session: Any, _kept: Any = None) -> Steps[FakeReview]:
     yield Progress("Looking at cells")
     return FakeReview(session)
+
+
+def begin(qtbot: Any, widget: Any, button: str = "begin_button") -> None:
+    getattr(widget, button).click()
+    idle(qtbot, widget)
+
+
+def idle(qtbot: Any, widget: Any) -> None:
+    """Wait until no job runs, also none that another one starts, and the panels follow."""
+    qtbot.waitUntil(lambda: not widget.is_busy)
+    qtbot.wait(1)
+    qtbot.waitUntil(lambda: not widget.is_busy)
+
+
+def status(widget: Any) -> str:
+    return widget.panel.status.text()
+
+
+def titles(widget: Any) -> list[str]:
+    return [row.title for row in widget.bench.history.rows()]
+
+
+def do(qtbot: Any, widget: Any, name: str, cells: list[int]) -> None:
+    widget.correction.do(name, cells)
+    idle(qtbot, widget)
+
+
+def ids(widget: Any) -> set[int]:
+    return set(np.unique(widget.correction.session.labels)) - {0}

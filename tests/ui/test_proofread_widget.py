@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from proofread_fakes import no_suspects, tissue
+from proofread_fakes import begin, do, idle, ids, no_suspects, status, tissue, titles
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
@@ -68,35 +68,6 @@ def widget(make_widget, viewer, cells):
 def begun(qtbot, widget):
     begin(qtbot, widget)
     return widget
-
-
-def begin(qtbot, widget, button="begin_button"):
-    getattr(widget, button).click()
-    idle(qtbot, widget)
-
-
-def idle(qtbot, widget):
-    """Wait until no job runs, also none that another one starts, and the panels follow."""
-    qtbot.waitUntil(lambda: not widget.is_busy)
-    qtbot.wait(1)
-    qtbot.waitUntil(lambda: not widget.is_busy)
-
-
-def status(widget):
-    return widget.panel.status.text()
-
-
-def titles(widget):
-    return [row.title for row in widget.bench.history.rows()]
-
-
-def do(qtbot, widget, name, cells):
-    widget.correction.do(name, cells)
-    idle(qtbot, widget)
-
-
-def ids(widget):
-    return set(np.unique(widget.correction.session.labels)) - {0}
 
 
 def test_an_empty_viewer_says_what_to_open(make_widget, told):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     FindSuspects = Callable[[Session, Kept | None], Steps[Review]]
 
-LOOKING = "the cells are being looked at, which an edit would disturb"
+LOOKING = "the cells are being looked at, which an edit would disturb; Cancel puts that off"
 NOT_LOOKED = "Press Next suspect: the program first looks at every cell, once."
 NONE_LEFT = "Nothing is left in this list. Choose another one above, or save the labels."
 GONE = "This cell is no more. Go on to the next one."
