@@ -189,7 +189,7 @@ def _open_with_mistakes(scene: Scene, file: Path) -> None:
     """Show a stack and its cells, each seventh of which is merged with a neighbour."""
     import numpy as np
 
-    from napari_scutoid.io.open import open_labels, open_volume
+    from napari_scutoid.io.open import open_labels, open_volume, save_result
     from napari_scutoid.progress import drain
     from napari_scutoid.proofread.index import CellIndex
     from napari_scutoid.ui import layers
@@ -200,7 +200,9 @@ def _open_with_mistakes(scene: Scene, file: Path) -> None:
         contacts = index.neighbours(cell)
         labels.data[labels.data == cell] = max(contacts, key=lambda other: contacts[other].faces)
     layers.add_image(scene.viewer, drain(layers.load(open_volume(file))), "cyst")
-    layers.add_labels(scene.viewer, labels, "cyst cells", {})
+    cells = file.with_name("cyst_cells.h5")
+    save_result(cells, labels, {}, {})
+    layers.add_labels(scene.viewer, open_labels(cells), "cyst cells", {})
     scene.viewer.dims.set_point(0, float(np.mean(scene.viewer.dims.range[0][:2])))
 
 
