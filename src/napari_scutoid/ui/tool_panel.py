@@ -16,6 +16,8 @@ from napari_scutoid.ui.tools import IN_IMAGE, ON_CELLS, PICK_HINT, TOOLS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+MARGIN = 14
+"""Pixels beside the words of a button, left and right together."""
 COLUMNS = 5
 TARGETS = {"cell": "the chosen cell", "new": "a new cell", "lumen": "the lumen"}
 """What is drawn."""
@@ -192,6 +194,8 @@ class ToolPanel(QWidget):
                 # Keys go to the image, not to the button that was clicked last.
                 button.setFocusPolicy(button.focusPolicy().NoFocus)
                 button.setProperty("tool", tool.name)
+                # Some styles ask for much more than the words need, and five stand in a row.
+                button.setMinimumWidth(button.fontMetrics().horizontalAdvance(tool.title) + MARGIN)
                 button.clicked.connect(self._on_tool if tools is IN_IMAGE else self._on_action)
                 self.buttons[tool.name] = button
                 grid.addWidget(button, place // columns, place % columns)
