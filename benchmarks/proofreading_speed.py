@@ -122,6 +122,7 @@ def _in_the_window(folder: Path, labels: NDArray[np.uint32], large: int, times: 
     start = time.perf_counter()
     opened = drain(_loaded(open_labels(file, "label")))
     layer = layers.unwrapped(layers.add_labels(viewer, opened, "cells", {}))
+    del opened  # the correction reads the file again, and the layer then shows its array
     widget = ProofreadWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Correct", area="right")
     wait(lambda: widget._looking.is_busy)
