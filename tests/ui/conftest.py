@@ -38,7 +38,19 @@ def qtbot(qtbot: Any) -> Any:
     """Wait as long as a busy machine may need, and no longer than it takes."""
     for name in ("waitUntil", "waitSignal"):
         setattr(qtbot, name, functools.partial(getattr(qtbot, name), timeout=60_000))
+    _release_keys()
     return qtbot
+
+
+def _release_keys() -> None:
+    """Let go of Shift and Ctrl: Qt takes the keys of the last click, of another test's too, for those that are held."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtGui import QGuiApplication
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QWidget
+
+    QTest.keyRelease(QWidget(), Qt.Key.Key_Shift)
+    assert QGuiApplication.keyboardModifiers() == Qt.KeyboardModifier.NoModifier
 
 
 @dataclass

@@ -6,16 +6,15 @@ looks alike from stack to stack. What the file of layouts says is never trusted:
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from napari_scutoid.ui.user_file import UserFile
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 MOST_LAYOUTS = 64
 MOST_DATASETS = 256
@@ -98,41 +97,20 @@ class Remembered:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._given = file
+        self._file = UserFile("layouts.json", _File, MOST_BYTES, file)
 
     @property
     def file(self) -> Path:
         """Where it is."""
-        if self._given is not None:
-            return self._given
-        from platformdirs import user_config_path
-
-        return Path(user_config_path("napari-scutoid", appauthor=False)) / "layouts.json"
+        return self._file.path
 
     def find(self, layout: Layout | None) -> Opened | None:
         """Return how a stack of this layout was opened last, or None."""
-        return next((entry.opened for entry in self._read() if entry.layout == layout), None)
+        return next((entry.opened for entry in self._file.read().entries if entry.layout == layout), None)
 
     def keep(self, layout: Layout | None, opened: Opened) -> None:
         """Remember how a stack was opened; where that cannot be written, nothing is lost but a few clicks."""
         if layout is None:
             return
-        others = (entry for entry in self._read() if entry.layout != layout)
-        entries = (_Entry(layout=layout, opened=opened), *others)[:MOST_LAYOUTS]
-        file = self.file
-        part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(_File(entries=entries).model_dump_json(indent=1), encoding="utf-8")
-            os.replace(part, file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-
-    def _read(self) -> tuple[_Entry, ...]:
-        try:
-            with self.file.open("rb") as stream:
-                content = stream.read(MOST_BYTES + 1)
-            return _File.model_validate_json(content).entries if len(content) <= MOST_BYTES else ()
-        except (OSError, ValidationError):
-            return ()
+        others = (entry for entry in self._file.read().entries if entry.layout != layout)
+        self._file.write(_File(entries=(_Entry(layout=layout, opened=opened), *others)[:MOST_LAYOUTS]))

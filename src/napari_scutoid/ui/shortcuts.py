@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
@@ -29,9 +25,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_scutoid.ui.note import Note
+from napari_scutoid.ui.user_file import UserFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import napari
     from napari.layers import Layer
@@ -111,38 +109,20 @@ class RememberedKeys:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._given = file
+        self._file = UserFile("keys.json", _File, MOST_BYTES, file)
 
     @property
     def file(self) -> Path:
         """Where it is."""
-        if self._given is not None:
-            return self._given
-        from platformdirs import user_config_path
-
-        return Path(user_config_path("napari-scutoid", appauthor=False)) / "keys.json"
+        return self._file.path
 
     def read(self) -> dict[str, str]:
         """Return the keys by action."""
-        try:
-            with self.file.open("rb") as stream:
-                content = stream.read(MOST_BYTES + 1)
-            kept = _File.model_validate_json(content).keys if len(content) <= MOST_BYTES else {}
-        except (OSError, ValidationError):
-            return {}
-        return {name: key for name, key in kept.items() if not key or problem_of(key) is None}
+        return {name: key for name, key in self._file.read().keys.items() if not key or problem_of(key) is None}
 
     def write(self, keys: Mapping[str, str]) -> None:
         """Remember keys; where that cannot be written, they hold until napari is closed."""
-        file = self.file
-        part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(_File(keys=dict(keys)).model_dump_json(indent=1), encoding="utf-8")
-            os.replace(part, file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+        self._file.write(_File(keys=dict(keys)))
 
 
 class Keys(QObject):
