@@ -104,6 +104,27 @@ def test_two_places_are_two_collisions():
     assert sorted(collision.cells for collision in merged(one, other).collisions) == [(1,), (2,)]
 
 
+def test_each_collision_may_have_a_choice_of_its_own():
+    one = done(Note((1,), "a"), Note((2,), "a"), Fill(LEFT, 3))
+    other = done(Note((2,), "b"), Note((1,), "b"), author="Ben")
+    cells = [collision.cells for collision in merged(one, other).collisions]
+    found = merged(one, other, ["first" if which == (1,) else "second" for which in cells])
+    made, _ = replayed(found, one)
+    assert (made.states[1].note, made.states[2].note) == ("a", "b")
+    assert len(found.left_out) == 2 and (made.labels[LEFT.slices] == 3).all()
+    assert titles(merged(one, other, [None, None]).entries) == ["Fill with cell 3"]
+    with pytest.raises(ValueError, match="3 times"):
+        merged(one, other, ["first"] * 3)
+
+
+def test_both_versions_are_told():
+    one, other = done(Note((1,), "a")), done(Note((1,), "b"), Accept((1,)), author="Ben")
+    (collision,) = merged(one, other).collisions
+    mine, theirs = collision.versions
+    assert collision.what.startswith("cells 1") and mine.startswith("Note on cell 1 (Ana, 20")
+    assert theirs.count("(Ben, 20") == 2 and "Accept cell 1" in theirs
+
+
 def test_copies_of_one_journal_share_their_beginning(tmp_path):
     path = tmp_path / "a.sqlite"
     done(Fill(LEFT), Accept((1,)), path=path).close()
@@ -128,12 +149,14 @@ def test_other_labels_are_refused():
         merged(one, other)
 
 
-@given(st.lists(EDITS, max_size=5), st.lists(EDITS, max_size=5))
+@given(st.lists(EDITS, max_size=5), st.lists(EDITS, max_size=5), st.data())
 @settings(max_examples=25)
-def test_whatever_is_merged_can_be_made_and_nothing_is_dropped_unsaid(mine, theirs):
+def test_whatever_is_merged_can_be_made_and_nothing_is_dropped_unsaid(mine, theirs, data):
     one, other = done(*mine), done(*theirs, author="Ben")
     n = len(one.history) + len(other.history)
-    for keep, session in (("first", one), ("second", other), (None, None)):
+    collisions = len(merged(one, other).collisions)
+    each = data.draw(st.lists(st.sampled_from(["first", "second", None]), min_size=collisions, max_size=collisions))
+    for keep, session in (("first", one), ("second", other), (None, None), (each, None)):
         found = merged(one, other, keep)
         assert len(found.entries) + len(found.left_out) == n
         listed = [id(entry.change) for collision in found.collisions for entry in (*collision.first, *collision.second)]

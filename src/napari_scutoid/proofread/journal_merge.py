@@ -48,12 +48,22 @@ class Collision:
     second: tuple[Entry, ...]
     cells: tuple[int, ...]
 
-    def __str__(self) -> str:
-        """Return both versions in words."""
+    @property
+    def what(self) -> str:
+        """What both change: ``"cells 3, 12 at z 4, y 60, x 71"``."""
         place = self.first[0].change.centre
         where = "" if place is None else " at z {:.0f}, y {:.0f}, x {:.0f}".format(*place)
         which = f"cells {', '.join(map(str, self.cells))}" if self.cells else "the same voxels"
-        return f"{which}{where}\n  first: {_told(self.first)}\n  second: {_told(self.second)}"
+        return which + where
+
+    @property
+    def versions(self) -> tuple[str, str]:
+        """What was done in each journal, by whom and when."""
+        return _told(self.first), _told(self.second)
+
+    def __str__(self) -> str:
+        """Return both versions in words."""
+        return "{}\n  first: {}\n  second: {}".format(self.what, *self.versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,9 @@ class Merged:
         return made
 
 
-def merge_journals(base: Base, first: Journal, second: Journal, keep: Keep | None = None) -> Merged:
+def merge_journals(
+    base: Base, first: Journal, second: Journal, keep: Keep | Sequence[Keep | None] | None = None
+) -> Merged:
     """Merge what two journals of the same labels have in effect; what is undone in them stays in them.
 
     Edits collide where they change the same voxels or the same cells. All others are independent of each other: they
@@ -99,12 +111,14 @@ def merge_journals(base: Base, first: Journal, second: Journal, keep: Keep | Non
     first, second : Journal
         The journals; edits that both begin with, as copies of one journal do, are made once.
     keep : {"first", "second"}, optional
-        Whose version of a collision to make; without it, neither.
+        Whose version of a collision to make, one for all or one for each; without it, neither.
 
     Raises
     ------
     ScutoidError
         When a journal is about other labels, or damaged.
+    ValueError
+        When `keep` is one for each, of another number of collisions.
     """
     for journal in (first, second):
         journal.check_base(base)
@@ -115,17 +129,22 @@ def merge_journals(base: Base, first: Journal, second: Journal, keep: Keep | Non
     new_ids = _new_ids(other[n:], largest, first.largest, max(first.largest, second.largest))
     sides = _Side(one[n:]), _Side([_renumbered(entry, new_ids) for entry in other[n:]])
     pairs = [(i, j) for i, touch in enumerate(sides[0].touches) for j in sides[1].meeting(touch)]
-    colliding = sides[0].with_dependents({i for i, _ in pairs}), sides[1].with_dependents({j for _, j in pairs})
-    left_out = (
-        set[int]() if keep == "first" else colliding[0],
-        set[int]() if keep == "second" else colliding[1],
-    )
+    groups = _groups(sides, pairs)
+    choices = [keep] * len(groups) if keep is None or isinstance(keep, str) else list(keep)
+    if len(choices) != len(groups):
+        raise ValueError(f"keep says {len(choices)} times what to keep, and there are {len(groups)} collisions")
+    # What builds on two collisions is left out where either is.
+    left_out = [
+        {i for group, choice in zip(groups, choices, strict=True) if choice != name for i in group.edits[k]}
+        for k, name in enumerate(("first", "second"))
+    ]
     kept = [
         [entry for i, entry in enumerate(side.entries) if i not in without]
         for side, without in zip(sides, left_out, strict=True)
     ]
     dropped = [side.entries[i] for side, without in zip(sides, left_out, strict=True) for i in sorted(without)]
-    return Merged((*shared, *_interleaved(*kept)), _collisions(sides, pairs), tuple(dropped))
+    collisions = tuple(group.collision(sides) for group in groups)
+    return Merged((*shared, *_interleaved(*kept)), collisions, tuple(dropped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +259,22 @@ def _interleaved(one: Sequence[Entry], other: Sequence[Entry]) -> list[Entry]:
     return [*found, *one[i:], *other[j:]]
 
 
-def _collisions(sides: tuple[_Side, _Side], pairs: Sequence[tuple[int, int]]) -> tuple[Collision, ...]:
-    """Return the pairs, those that hang together as one."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The edits of a collision, by side, and the cells that both change."""
+
+    edits: tuple[set[int], set[int]]
+    cells: tuple[int, ...]
+
+    def collision(self, sides: tuple[_Side, _Side]) -> Collision:
+        first, second = (
+            tuple(side.entries[i] for i in sorted(edits)) for side, edits in zip(sides, self.edits, strict=True)
+        )
+        return Collision(first, second, self.cells)
+
+
+def _groups(sides: tuple[_Side, _Side], pairs: Sequence[tuple[int, int]]) -> list[_Group]:
+    """Return the pairs, those that hang together as one: what is made of one group meets nothing of another."""
     found = []
     waiting = list(pairs)
     while waiting:
@@ -253,14 +286,12 @@ def _collisions(sides: tuple[_Side, _Side], pairs: Sequence[tuple[int, int]]) ->
             ours |= sides[0].with_dependents({i for i, _ in more})
             theirs |= sides[1].with_dependents({j for _, j in more})
         cells = {cell for i, j in group for cell in sides[0].touches[i].cells & sides[1].touches[j].cells}
-        first, second = (
-            tuple(side.entries[i] for i in sorted(chosen)) for side, chosen in zip(sides, (ours, theirs), strict=True)
-        )
-        found.append(Collision(first, second, tuple(sorted(cells))))
-    return tuple(found)
+        found.append(_Group((ours, theirs), tuple(sorted(cells))))
+    return found
 
 
 def _told(entries: Iterable[Entry]) -> str:
+    """Return edits in words, with their authors and times."""
     return "; ".join(
         f"{one.step.title} ({', '.join(filter(None, (one.step.author, f'{one.step.made_at:%Y-%m-%d %H:%M}')))})"
         for one in entries
