@@ -221,7 +221,7 @@ class Journal:
         try:
             yield
         except (sqlite3.Error, ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-            raise journal_file.damaged(self.path, str(error)) from error
+            raise journal_file.not_read(self.path, error) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,14 @@ LEFTOVERS = ("-wal", "-journal")
 
 _LONGEST_VALUE = 2**28
 _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_OF_THE_SYSTEM = (
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+)
 
 
 def create(path: Path, meta: Mapping[str, str]) -> None:
@@ -153,8 +161,20 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             if _schema_of(db) != _own_schema():
                 raise damaged(path, "its tables are not those of a journal")
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # SQLite quotes what it cannot read
-            raise damaged(path, str(error)) from error
+            raise not_read(path, error) from error
         yield db
+
+
+def not_read(path: Path | None, error: Exception) -> ScutoidError:
+    """Return the message for what reading a journal failed with: a drive that is gone or full is no damage."""
+    if not isinstance(error, OSError) and _code(error) not in _OF_THE_SYSTEM:
+        return damaged(path, str(error))
+    return ScutoidError(
+        f"The journal {path or 'of these labels'} could not be read",
+        f"the system says: {error}",
+        "see that its drive is there, that you may read the file, and that the disk has space left, then try again; "
+        "nothing says that the journal is damaged",
+    )
 
 
 def damaged(path: Path | None, why: str) -> ScutoidError:
@@ -176,7 +196,7 @@ def _check_kind(path: Path) -> None:
             application, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in _STAMPS)
     except sqlite3.Error as error:
         if _code(error) != sqlite3.SQLITE_NOTADB:
-            raise damaged(path, str(error)) from error
+            raise not_read(path, error) from error
         raise ScutoidError(what, f"it is no journal of corrections ({error})", "choose another file") from error
     if application != APPLICATION_ID:
         raise ScutoidError(what, "it is a database, but not a journal of corrections", "choose another file")
@@ -250,7 +270,7 @@ def _in_use(path: Path) -> ScutoidError:
     )
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
@@ -275,8 +295,9 @@ def _put_in_place(part: Path, path: Path) -> None:
         raise
     except OSError:  # a file system without links
         part.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with contextlib.suppress(OSError):  # some drives of other computers know no such thing, and the file is there
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
