@@ -78,7 +78,7 @@ def test_nothing_is_left_where_a_journal_could_not_begin(tmp_path, monkeypatch):
     def fail(part, path):
         raise OSError("the drive was pulled out")
 
-    monkeypatch.setattr(journal_file, "_put_in_place", fail)
+    monkeypatch.setattr(journal_file, "put_in_place", fail)
     with pytest.raises(ScutoidError, match="pulled out"):
         Journal.begin(tmp_path / "a.sqlite", base_of())
     assert list(tmp_path.iterdir()) == []
@@ -142,6 +142,18 @@ def test_a_drive_that_cannot_flush_folders_holds_journals_all_the_same(tmp_path,
     session.do(Fill(MIDDLE, 1))
     session.close()
     assert (begin(tmp_path / "a.sqlite").labels[MIDDLE.slices] == 1).all()
+
+
+def test_no_edit_is_written_into_a_file_that_was_deleted(path, tmp_path):
+    session = begin(path)
+    aside = path.rename(tmp_path / "aside")
+    before = now(session)
+    for act in (lambda: session.do(Fill(MIDDLE, 2)), session.undo):
+        with pytest.raises(ScutoidError, match="not there any more"):
+            act()
+    assert now(session) == before
+    aside.rename(path)
+    session.do(Fill(MIDDLE, 2))
 
 
 @pytest.mark.parametrize("remote", [False, True])

@@ -20,6 +20,7 @@ from napari_scutoid.proofread.change import CellState, Change, Difference
 from napari_scutoid.proofread.edits.states import Accept, Flag, MarkSeen, Note, SetValid, Unlock
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.replay import replay
+from napari_scutoid.proofread.scene import LARGEST_ID
 from napari_scutoid.proofread.session import Session
 from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
 
@@ -50,7 +51,7 @@ def test_whatever_is_done_can_be_undone_redone_and_replayed(actions, has_lumen):
     assert session.next_id > session.labels.max()
     copied = drain(replay(base(has_lumen), session._journal))
     assert copied.labels.tobytes() == at_end[0]
-    assert (np.zeros(1, np.bool_) if copied.lumen is None else copied.lumen).any() == any(at_end[1])
+    assert (np.zeros(base().shape, np.bool_) if copied.lumen is None else copied.lumen).tobytes() == at_end[1]
     assert copied.states == at_end[2]
     while session.undo() is not None:
         pass
@@ -179,6 +180,50 @@ def test_a_listener_that_fails_does_not_stop_the_labels_half_way():
     assert (session.labels[MIDDLE.slices] == 3).all()
 
 
+def test_nobody_edits_while_an_edit_is_told_of():
+    session, refused = begin(), []
+    for cell in (1, 2, 3):
+        session.do(Fill(MIDDLE, cell))
+
+    def meddle(change):
+        with pytest.raises(ScutoidError, match="not yet in the labels") as problem:
+            session.do(Fill(IN_CELL_1, 3))
+        refused.append(problem)
+
+    session.heard.append(meddle)
+    session.jump(0)
+    assert len(refused) == 3
+    assert (session.labels == base().data).all()
+    session.heard.clear()
+    session.do(Fill(IN_CELL_1, 3))
+
+
+def test_who_closes_the_session_on_hearing_of_an_edit_closes_it():
+    session = begin()
+    session.heard.append(lambda change: session.close())
+    session.do(Fill(MIDDLE, 1))
+    with pytest.raises(ScutoidError, match="closed"):
+        session.undo()
+
+
+def test_what_was_interrupted_half_way_is_not_built_on(tmp_path):
+    session = begin(tmp_path / "a.sqlite")
+    for cell in (1, 2, 3):
+        session.do(Fill(MIDDLE, cell))
+
+    def interrupt(change):
+        raise KeyboardInterrupt
+
+    session.heard.append(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        session.jump(0)
+    session.heard.clear()
+    with pytest.raises(ScutoidError, match="open the stack again"):
+        session.do(Fill(IN_CELL_1, 3))
+    session.close()
+    assert (begin(tmp_path / "a.sqlite").labels == base().data).all()
+
+
 def test_what_could_not_be_shown_is_there_when_the_stack_is_opened_again(tmp_path, monkeypatch):
     session = begin(tmp_path / "a.sqlite")
 
@@ -218,11 +263,34 @@ def test_the_scene_cannot_be_written_to():
         scene.states[1] = CellState()
 
 
-def test_labels_without_a_free_number_are_refused():
+@pytest.mark.parametrize("largest", [LARGEST_ID, 2**32 - 1])
+def test_labels_without_a_free_number_are_refused(largest):
     data = base().data
-    data[0, 0, 0] = 2**32 - 1
+    data[0, 0, 0] = largest
     with pytest.raises(ScutoidError, match="no number left"):
         begin(labels=Labels(data))
+
+
+def test_numbers_end_before_32_bits_do():
+    session = begin()
+    before = now(session)
+    with pytest.raises(ScutoidError, match="the next one is 41"):
+        session.do(Fill(MIDDLE, LARGEST_ID + 1))
+    assert now(session) == before
+    session.do(Fill(MIDDLE, LARGEST_ID))
+    with pytest.raises(ScutoidError, match="number their cells anew"):
+        session.do(Fill(IN_CELL_1))
+    session.do(Fill(IN_CELL_1, 3))
+
+
+def test_an_accepted_cell_does_not_become_lumen():
+    session = begin()
+    session.do(Accept((1,)))
+    with pytest.raises(ScutoidError, match="cell 1, which is accepted"):
+        session.do(Fill(IN_CELL_1, 1, lumen=True))
+    session.do(Unlock((1,)))
+    session.do(Fill(IN_CELL_1, 1, lumen=True))
+    assert session.lumen[IN_CELL_1.slices].all()
 
 
 def test_a_step_that_is_not_there():
@@ -318,6 +386,11 @@ def test_cancelling_leaves_the_labels_as_they_were(tmp_path):
     job = Session.begin(labels, NO_WALLS, path)
     while (labels.data == base().data).all():
         next(job)
+    job.close()
+    assert (labels.data == base().data).all()
+    job = Session.begin(labels, NO_WALLS, path)
+    assert next(step for step in job if step.step == "Measuring cells")
+    assert (labels.data[MIDDLE.slices] == 3).all()
     job.close()
     assert (labels.data == base().data).all()
     assert (begin(path).labels[MIDDLE.slices] == 3).all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
+import os
 import sqlite3
 import weakref
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from napari_scutoid.proofread.journal_rows import (
     box_from,
     checksum,
     difference_from,
+    id_from,
     numbers_from,
     states_as_json,
     states_from,
@@ -55,8 +57,8 @@ class Journal:
         with self._trusting_nothing():
             self.base = _base_from(dict(db.execute("SELECT key, value FROM meta")))
             self.history = _history_from(db)
-            (largest,) = db.execute("SELECT max(largest) FROM edits WHERE time_point = ?", (_NOW,)).fetchone()
-        self.largest = max(self.base.largest, largest or 0)
+            used = db.execute("SELECT largest FROM edits WHERE time_point = ?", (_NOW,))
+            self.largest = max([self.base.largest, *(id_from(largest) for (largest,) in used)])
         """The largest id that was ever used, by edits that are undone too."""
 
     @classmethod
@@ -199,6 +201,13 @@ class Journal:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self.path is not None and not os.path.exists(self.path):
+            # The system lets a file be written that has no name any more, and forgets it when it is closed.
+            raise ScutoidError(
+                "The edit was not made",
+                f"the journal {self.path} is not there any more: it was moved or deleted, or its drive is gone",
+                "bring it back; or save the labels under another name, and go on with those",
+            )
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:

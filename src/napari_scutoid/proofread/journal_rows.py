@@ -73,6 +73,13 @@ def difference_from(
     return Difference(where, n, *packed)
 
 
+def id_from(number: Any) -> int:
+    """Return a cell's number, or 0 for none; ValueError where it is neither."""
+    if type(number) is not int or not 0 <= number <= _LARGEST_ID:
+        raise ValueError(f"{number!r} is no cell")
+    return number
+
+
 def states_as_json(states: Sequence[StateChange]) -> str:
     """Return changes of cells' states; what is as it is by default is left out."""
     return as_json([[one.cell, _told(one.before), _told(one.after)] for one in states])
@@ -82,8 +89,8 @@ def states_from(text: str) -> tuple[StateChange, ...]:
     """Return the changes behind `states_as_json`; ValueError or TypeError where they are none."""
     found = []
     for cell, before, after in json.loads(text):
-        if type(cell) is not int or not 1 <= cell <= _LARGEST_ID:
-            raise ValueError(f"{cell!r} is no cell")
+        if not id_from(cell):
+            raise ValueError("0 is no cell")
         found.append(StateChange(cell, _state_from(before), _state_from(after)))
     return tuple(found)
 

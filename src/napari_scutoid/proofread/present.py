@@ -11,6 +11,8 @@ from napari_scutoid.proofread.change import UNTOUCHED
 from napari_scutoid.proofread.journal_file import damaged
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
@@ -79,11 +81,15 @@ class Present:
                 self.apply(change)
                 made.append(step)
         except BaseException as error:
-            for step in reversed(made):
-                self.apply(journal.change(step).inverse())
+            self.take_back(journal, made)
             if isinstance(error, ValueError):
                 raise damaged(journal.path, str(error)) from error
             raise
+
+    def take_back(self, journal: Journal, steps: Sequence[int]) -> None:
+        """Undo the steps that were done last, in this order."""
+        for step in reversed(steps):
+            self.apply(journal.change(step).inverse())
 
 
 def _changeable(array: NDArray[Any]) -> NDArray[Any]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.index import CellIndex
     from napari_scutoid.volume import VoxelSize
 
+LARGEST_ID = 2**32 - 2**20
+"""No edit makes a cell of a larger number: 32 bits must hold what it adds to the next one, and marks such as
+`truth.UNKNOWN`."""
+
 
 class Evidence(Protocol):
     """What speaks for walls, on the labels' grid, box by box: nothing of the whole stack is kept for it."""

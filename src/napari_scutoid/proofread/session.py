@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.base import Base
@@ -14,23 +16,21 @@ from napari_scutoid.proofread.change import UNTOUCHED, Change, cells_in
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.journal import Journal
 from napari_scutoid.proofread.present import Present
-from napari_scutoid.proofread.scene import Scene
+from napari_scutoid.proofread.scene import LARGEST_ID, Scene
 from napari_scutoid.volume import VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.change import CellState
     from napari_scutoid.proofread.history import History
+    from napari_scutoid.proofread.journal_merge import Keep, Merged
     from napari_scutoid.proofread.saving import Corrected
     from napari_scutoid.proofread.scene import Edit, Evidence
     from napari_scutoid.volume import Labels
-
-_LARGEST_ID = 2**32 - 1
 
 
 class Session:
@@ -87,13 +87,14 @@ class Session:
         Raises
         ------
         ScutoidError
-            When the journal cannot be used (see `Journal.resume`): neither it nor the labels are changed then.
+            When the journal cannot be used (see `Journal.resume`). Whenever it fails or is cancelled, neither the
+            journal nor the labels are changed.
         """
         base = yield from Base.of(labels)
-        if base.largest == _LARGEST_ID:
+        if base.largest >= LARGEST_ID:
             raise ScutoidError(
                 "These labels cannot be corrected",
-                f"there is no number left for a new cell: the largest is {_LARGEST_ID}",
+                f"there is no number left for a new cell: one has {base.largest}, and numbers end at {LARGEST_ID}",
                 "number the cells with smaller numbers",
             )
         yield Progress("Opening the journal")
@@ -102,7 +103,11 @@ class Session:
         try:
             session = cls(labels, base, evidence, opened, author)
             yield from session._present.catch_up(opened)
-            session.index = yield from CellIndex.build(session.labels, evidence)
+            try:
+                session.index = yield from CellIndex.build(session.labels, evidence)
+            except BaseException:
+                session._present.take_back(opened, opened.history.line())
+                raise
         except BaseException:
             opened.close()
             raise
@@ -213,6 +218,16 @@ class Session:
         journals = () if self.journal is None else (self.journal,)
         return Corrected(self._grid, self.labels, lumen, dict(self.states), self.base, self.history, journals)
 
+    def merged_with(self, other: Journal, keep: Keep | Sequence[Keep | None] | None = None) -> Merged:
+        """Return what these edits and those of another journal become, as `merge_journals`; nothing is changed.
+
+        No edit is possible until it ends.
+        """
+        from napari_scutoid.proofread.journal_merge import merge_journals
+
+        with self.held("another journal is being compared with these edits"):
+            return merge_journals(self.base, self._journal, other, keep)
+
     def save(self, path: str | Path) -> Steps[None]:
         """Write the labels as they are into a new file, with a table of cells beside it; see `saving.save_corrected`.
 
@@ -260,10 +275,21 @@ class Session:
     def _check(self, change: Change) -> None:
         """Refuse what no edit may do, before it is written."""
         self._present.check(change)
+        if change.lumen is not None:
+            there = self.labels[change.lumen.box.slices][change.lumen.where()]
+            self._refuse_locked(change, np.unique(there[change.lumen.values()[1] > 0]).tolist())
         if change.labels is None:
             return
         lost, won = cells_in(change.labels)
         self._refuse_locked(change, lost | won)
+        if max(won) > LARGEST_ID:
+            raise ScutoidError(
+                f"{change.title} is not possible",
+                f"it would make a cell of the number {max(won)}, and numbers end at {LARGEST_ID}",
+                f"give it a smaller number: the next one is {self.next_id}"
+                if self.next_id <= LARGEST_ID
+                else "save the labels, number their cells anew, and go on with those",
+            )
         if used := [cell for cell in sorted(won - {0}) if cell < self.next_id and cell not in self.index]:
             raise ScutoidError(
                 f"{change.title} is not possible",
@@ -291,17 +317,17 @@ class Session:
         Who fails at listening is told at the end: the labels must not stop half-way to where the journal says they are.
         """
         failed: list[Exception] = []
+        # Until all is made, the labels are not what the journal says: no edit may build on them, even if this fails.
+        not_yet = self._held_by = "an edit is in the journal, but not yet in the labels"
         for change in changes:
-            try:
-                self._apply(change)
-            except BaseException:
-                self._held_by = "an edit is in the journal, but could not be shown"
-                raise
+            self._apply(change)
             for listener in tuple(self.heard):
                 try:
                     listener(change)
                 except Exception as error:
                     failed.append(error)
+        if self._held_by == not_yet:
+            self._held_by = ""
         if failed:
             raise failed[0]
 

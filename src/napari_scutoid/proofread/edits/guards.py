@@ -9,7 +9,7 @@ import numpy as np
 from napari_scutoid.box import Box
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.proofread.change import Change, Difference
-from napari_scutoid.proofread.scene import Guards
+from napari_scutoid.proofread.scene import LARGEST_ID, Guards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,8 +146,8 @@ class Canvas:
 
 def check_cell(scene: Scene, cell: int) -> int:
     """Return the cell, if it may be changed; 0 is outside."""
-    if not 0 <= cell < 2**32 - 1:
-        raise ScutoidError(f"Cell {cell} cannot be painted", "ids go from 1 to 4294967294", "choose another id")
+    if not 0 <= cell <= LARGEST_ID:
+        raise ScutoidError(f"Cell {cell} cannot be painted", f"ids go from 1 to {LARGEST_ID}", "choose another id")
     if scene.state(cell).accepted:
         raise ScutoidError(f"Cell {cell} cannot be changed", "it is accepted", "unlock it first")
     return int(cell)
