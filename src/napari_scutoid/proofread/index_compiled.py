@@ -5,9 +5,10 @@ NumPy would sort every voxel of a piece for each of the six quantities; one pass
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import types
+
+from napari_scutoid.steps.compiled import compiled
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ONE, _SHIFT, _PAIR = np.uint64(1), np.uint64(33), np.uint64(32)
@@ -17,7 +18,7 @@ _KEYS = types.Array(types.uint64, 1, "C")
 _SUMS = types.Array(types.int64, 2, "C")
 
 
-@numba.njit(types.int64(_KEYS, types.uint64), cache=True, nogil=True)
+@compiled(types.int64(_KEYS, types.uint64))
 def _slot(keys, key):  # type: ignore[no-untyped-def]
     """Return the row of a key other than 0, taking a free one for a new key; -1 where the table is too crowded."""
     last = np.uint64(keys.size) - _ONE
@@ -32,7 +33,7 @@ def _slot(keys, key):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@numba.njit(types.boolean(_KEYS, _SUMS, types.uint32, types.uint32, types.uint8, types.uint8), cache=True, nogil=True)
+@compiled(types.boolean(_KEYS, _SUMS, types.uint32, types.uint32, types.uint8, types.uint8))
 def _meet(pairs, faces, a, b, wall_a, wall_b):  # type: ignore[no-untyped-def]
     """Count a face between two voxels; False where the table is too crowded."""
     low, high = np.uint64(min(a, b)), np.uint64(max(a, b))
@@ -44,7 +45,7 @@ def _meet(pairs, faces, a, b, wall_a, wall_b):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(
+@compiled(
     types.boolean(
         types.Array(types.uint32, 3, "C", readonly=True),
         types.Array(types.uint8, 3, "C", readonly=True),
@@ -54,8 +55,6 @@ def _meet(pairs, faces, a, b, wall_a, wall_b):  # type: ignore[no-untyped-def]
         _KEYS,
         _SUMS,
     ),
-    cache=True,
-    nogil=True,
 )
 def tally(labels, walls, planes, ids, cells, pairs, faces):  # type: ignore[no-untyped-def]
     """Add up what the first planes of a piece hold, and their contacts with the plane after them.

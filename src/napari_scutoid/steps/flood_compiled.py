@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from numba import types
+
+from napari_scutoid.steps.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def grown(
     return labels
 
 
-@numba.njit(_RANGE(_HEIGHT, _MASK, _LINE), cache=True, nogil=True)
+@compiled(_RANGE(_HEIGHT, _MASK, _LINE))
 def _open(height, mask, states):  # type: ignore[no-untyped-def]
     """Note the level of every voxel where cells may grow; return the lowest height, and levels per height."""
     nz, ny, nx = height.shape
@@ -74,7 +75,7 @@ def _open(height, mask, states):  # type: ignore[no-untyped-def]
     return low, scale
 
 
-@numba.njit(types.uint32(_LINE, types.uint32), cache=True, nogil=True)
+@compiled(types.uint32(_LINE, types.uint32))
 def _root(parents, run):  # type: ignore[no-untyped-def]
     while parents[run] != run:
         parents[run] = parents[parents[run]]
@@ -82,7 +83,7 @@ def _root(parents, run):  # type: ignore[no-untyped-def]
     return run
 
 
-@numba.njit(_LINE(_LINE, types.int64, types.int64), cache=True, nogil=True)
+@compiled(_LINE(_LINE, types.int64, types.int64))
 def _longer(line, n, more):  # type: ignore[no-untyped-def]
     """Return the first n numbers with room for more."""
     longer = np.empty(n + more, np.uint32)
@@ -91,7 +92,7 @@ def _longer(line, n, more):  # type: ignore[no-untyped-def]
     return longer
 
 
-@numba.njit(types.void(_SEEDS, _LINE, types.uint32), cache=True, nogil=True)
+@compiled(types.void(_SEEDS, _LINE, types.uint32))
 def _take_sure(seeds, states, level):  # type: ignore[no-untyped-def]
     """Give pieces below a level that hold one seed to it. Pieces are found as runs along x that touch."""
     nz, ny, nx = seeds.shape
@@ -151,7 +152,7 @@ def _take_sure(seeds, states, level):  # type: ignore[no-untyped-def]
                 states[i] = seed
 
 
-@numba.njit(_LINE(_HEIGHT, _SEEDS, _LINE, types.float32, types.float32, _COUNTS), cache=True, nogil=True)
+@compiled(_LINE(_HEIGHT, _SEEDS, _LINE, types.float32, types.float32, _COUNTS))
 def _sow(height, seeds, states, low, scale, counts):  # type: ignore[no-untyped-def]
     """Write the seeds, count the voxels of each level that the flood has to visit, and return those it starts from.
 
@@ -186,7 +187,7 @@ def _sow(height, seeds, states, low, scale, counts):  # type: ignore[no-untyped-
     return shore[:n].copy()
 
 
-@numba.njit(types.void(_LINE, _LINE, _LINE, _COUNTS, _COUNTS), cache=True, nogil=True)
+@compiled(types.void(_LINE, _LINE, _LINE, _COUNTS, _COUNTS))
 def _flow(states, shore, queue, head, strides):  # type: ignore[no-untyped-def]
     """Let every cell grow from the shore, lowest level first; `head` is where each level's queue begins."""
     line, plane = strides
@@ -215,7 +216,7 @@ def _flow(states, shore, queue, head, strides):  # type: ignore[no-untyped-def]
                     current = level
 
 
-@numba.njit(types.void(_LINE, _LABELS), cache=True, nogil=True)
+@compiled(types.void(_LINE, _LABELS))
 def _read(states, labels):  # type: ignore[no-untyped-def]
     nz, ny, nx = labels.shape
     for z in range(nz):

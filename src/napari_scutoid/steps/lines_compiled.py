@@ -6,9 +6,10 @@ volumes with the axis in question in the middle, and keep x last: neighbouring v
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import types
+
+from napari_scutoid.steps.compiled import compiled
 
 _ACROSS = types.Array(types.float32, 3, "A")
 _ROWS = types.Array(types.float32, 2, "C")
@@ -19,7 +20,7 @@ _CHUNK = np.uint64(64)
 _FARTHEST = 48
 
 
-@numba.njit(types.void(_ROWS, _WEIGHTS, types.int64, types.int64), cache=True, nogil=True)
+@compiled(types.void(_ROWS, _WEIGHTS, types.int64, types.int64))
 def smooth_rows(volume, weights, first, last):  # type: ignore[no-untyped-def]
     """Smooth rows in place with half a kernel, its middle first; the first and the last voxel go on for ever."""
     nx, radius = volume.shape[1], weights.size - 1
@@ -37,7 +38,7 @@ def smooth_rows(volume, weights, first, last):  # type: ignore[no-untyped-def]
             volume[y, x] = total[x]
 
 
-@numba.njit(types.void(_ACROSS, _WEIGHTS, types.int64, types.int64), cache=True, nogil=True)
+@compiled(types.void(_ACROSS, _WEIGHTS, types.int64, types.int64))
 def smooth_across(volume, weights, first, last):  # type: ignore[no-untyped-def]
     """Smooth along the middle axis, in place, as `smooth_rows` does."""
     _, n, nx = volume.shape
@@ -57,7 +58,7 @@ def smooth_across(volume, weights, first, last):  # type: ignore[no-untyped-def]
                 volume[z, i, x] = total[x]
 
 
-@numba.njit(types.void(_MASKS, _ROWS, types.float32, types.int64, types.int64), cache=True, nogil=True)
+@compiled(types.void(_MASKS, _ROWS, types.float32, types.int64, types.int64))
 def square_distances(interior, squared, edge, first, last):  # type: ignore[no-untyped-def]
     """Write squared distances to what is not interior in the same row, infinite where all of it is."""
     nx = interior.shape[1]
@@ -73,7 +74,7 @@ def square_distances(interior, squared, edge, first, last):  # type: ignore[no-u
             squared[y, x] = nearest * nearest
 
 
-@numba.njit(types.boolean(_ACROSS, types.float32, types.int64, types.int64), cache=True, nogil=True)
+@compiled(types.boolean(_ACROSS, types.float32, types.int64, types.int64))
 def nearest_across(squared, edge, first, last):  # type: ignore[no-untyped-def]
     """Lower squared distances to what the lines before and after give, out to where none can be nearer.
 

@@ -210,6 +210,7 @@ class Resnapped:
         first, stop = [int(axis.nearest[0]) for axis in axes], [int(axis.nearest[-1]) + 1 for axis in axes]
         numbers, depth = (_with_layer(array, first, stop) for array in (self._numbers, look.depth))
         moved = [axis.moved(1 - at) for axis, at in zip(axes, first, strict=True)]
+        regions: NDArray[np.uint32]
         regions, closeness, is_dazzled = starts(
             numbers, depth, self._kept, look.dazzling, self._band, *zip(*moved, strict=True)
         )

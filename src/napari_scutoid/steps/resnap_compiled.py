@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
+
+from napari_scutoid.steps.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,7 +15,7 @@ THIN, SUPPORTED, INSIDE = 0, 1, 2
 """Of a coarse voxel: no voxel beside it lies inside its region; one does; it lies inside itself."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def depth_of(numbers: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Say of every coarse voxel whether it is `INSIDE` its region (all neighbours are of it), `SUPPORTED` or `THIN`.
 
@@ -44,7 +45,7 @@ def depth_of(numbers: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return depth
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def starts(
     numbers: NDArray[np.uint32],
     depth: NDArray[np.uint8],
@@ -138,7 +139,7 @@ def starts(
     return seeds, closeness, is_dazzled
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def divide(
     regions: NDArray[np.uint32],
     slowness: NDArray[np.uint8],

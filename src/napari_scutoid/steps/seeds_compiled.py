@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from numba import types
 
+from napari_scutoid.steps.compiled import compiled
 from napari_scutoid.steps.threads import in_parts
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def maxima_and_passes(
     return seeds, keys[order], heights[order]
 
 
-@numba.njit(types.void(_MAP, _READ, types.int64, types.int64), cache=True, nogil=True)
+@compiled(types.void(_MAP, _READ, types.int64, types.int64))
 def _confine(smooth, distance, first, last):  # type: ignore[no-untyped-def]
     """Make the map negative where the distance is 0, so that no way leads there."""
     _, ny, nx = smooth.shape
@@ -88,7 +88,7 @@ def _confine(smooth, distance, first, last):  # type: ignore[no-untyped-def]
                 smooth[z, y, x] = value if distance[z, y, x] > 0 else -value
 
 
-@numba.njit(types.void(_MAP, _WAYS, types.int64, types.int64), cache=True, nogil=True)
+@compiled(types.void(_MAP, _WAYS, types.int64, types.int64))
 def _lead_upwards(smooth, ways, first, last):  # type: ignore[no-untyped-def]
     """Note in which of six directions the highest neighbour lies, 0 where the map is not above 0."""
     nz, ny, nx = smooth.shape
@@ -115,7 +115,7 @@ def _lead_upwards(smooth, ways, first, last):  # type: ignore[no-untyped-def]
                 ways[z, y, x] = way[x] if smooth[z, y, x] > 0 else 0
 
 
-@numba.njit(_PLACES(_PLACES, types.int64), cache=True, nogil=True)
+@compiled(_PLACES(_PLACES, types.int64))
 def _with_room(places, n):  # type: ignore[no-untyped-def]
     """Return the places, in an array that holds n of them and more."""
     if n <= places.size:
@@ -126,7 +126,7 @@ def _with_room(places, n):  # type: ignore[no-untyped-def]
     return larger
 
 
-@numba.njit(_PLACES(_MAP, _READ, types.float32, _WAYS), cache=True, nogil=True)
+@compiled(_PLACES(_MAP, _READ, types.float32, _WAYS))
 def _maxima(smooth, distance, smallest, ways):  # type: ignore[no-untyped-def]
     """Mark the maxima among 26 neighbours, each a plateau, and return the places of their voxels."""
     nz, ny, nx = smooth.shape
@@ -168,7 +168,7 @@ def _maxima(smooth, distance, smallest, ways):  # type: ignore[no-untyped-def]
     return found[:n_found]
 
 
-@numba.njit(types.uint32(_PLACES, _WAYS, _LABELS), cache=True, nogil=True)
+@compiled(types.uint32(_PLACES, _WAYS, _LABELS))
 def _number(places, ways, seeds):  # type: ignore[no-untyped-def]
     """Give maxima numbers in the order of their first voxels, the same where they touch through 26 neighbours."""
     nz, ny, nx = ways.shape
@@ -195,7 +195,7 @@ def _number(places, ways, seeds):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(types.uint32(_FLAT_WAYS, _IDS, types.uint32), cache=True, nogil=True)
+@compiled(types.uint32(_FLAT_WAYS, _IDS, types.uint32))
 def _number_rest(ways, basins, n):  # type: ignore[no-untyped-def]
     """Give numbers to what nothing leads away from and has none yet; return the last one."""
     for at in range(ways.size):
@@ -205,7 +205,7 @@ def _number_rest(ways, basins, n):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(types.void(_WAYS, _LABELS, types.int64, types.int64), cache=True, nogil=True)
+@compiled(types.void(_WAYS, _LABELS, types.int64, types.int64))
 def _follow(ways, basins, first, last):  # type: ignore[no-untyped-def]
     """Give every voxel the number of what it leads to; another thread's slices are read but not written."""
     _, ny, nx = ways.shape
@@ -225,7 +225,7 @@ def _follow(ways, basins, first, last):  # type: ignore[no-untyped-def]
             at += steps[way[at] & _SUMMIT]
 
 
-@numba.njit(types.int64(_KEYS, types.uint64), cache=True, nogil=True)
+@compiled(types.int64(_KEYS, types.uint64))
 def _row(keys, key):  # type: ignore[no-untyped-def]
     """Return the row of a key in a table, of a size that is a power of 2, taking a free one for a new key."""
     last = np.uint64(keys.size) - _ONE
@@ -236,7 +236,7 @@ def _row(keys, key):  # type: ignore[no-untyped-def]
     return np.int64(row)
 
 
-@numba.njit(_COUNTED_TABLE(_KEYS, _HEIGHTS), cache=True, nogil=True)
+@compiled(_COUNTED_TABLE(_KEYS, _HEIGHTS))
 def _rehashed(keys, heights):  # type: ignore[no-untyped-def]
     """Return the number of rows in use, and a table twice as large."""
     larger, their_heights = np.zeros(2 * keys.size, np.uint64), np.zeros(2 * keys.size, np.float32)
@@ -248,7 +248,7 @@ def _rehashed(keys, heights):  # type: ignore[no-untyped-def]
     return n, larger, their_heights
 
 
-@numba.njit(_TABLE(_LABELS, _MAP, types.int64, types.int64), cache=True, nogil=True)
+@compiled(_TABLE(_LABELS, _MAP, types.int64, types.int64))
 def _meet(basins, smooth, first, last):  # type: ignore[no-untyped-def]
     """Return the pairs of basins that touch, and the highest point of the pass between them."""
     _, ny, nx = basins.shape
@@ -274,7 +274,7 @@ def _meet(basins, smooth, first, last):  # type: ignore[no-untyped-def]
     return keys[used], heights[used]
 
 
-@numba.njit(_TABLE(_KEYS, _HEIGHTS, types.uint32, types.uint32), cache=True, nogil=True)
+@compiled(_TABLE(_KEYS, _HEIGHTS, types.uint32, types.uint32))
 def _fall_to_others(keys, heights, n, n_basins):  # type: ignore[no-untyped-def]
     """Return the passes between the first n basins after the others have joined them, over their highest passes first.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import types
+
+from napari_scutoid.steps.compiled import compiled
 
 _FINENESS = 16.0
 _MOST_DISTANCES = 1 << 14
@@ -13,7 +14,7 @@ _NOWHERE, _DONE = np.int32(-1), np.int32(-2)
 _LINKS = types.Array(types.int32, 1, "C")
 
 
-@numba.njit(types.void(_LINKS, _LINKS, _LINKS, types.int64, types.int32), cache=True, nogil=True)
+@compiled(types.void(_LINKS, _LINKS, _LINKS, types.int64, types.int32))
 def _leave(heads, after, before, queue, voxel):  # type: ignore[no-untyped-def]
     """Take a voxel out of a queue."""
     if before[voxel] == _NOWHERE:
@@ -24,7 +25,7 @@ def _leave(heads, after, before, queue, voxel):  # type: ignore[no-untyped-def]
         before[after[voxel]] = before[voxel]
 
 
-@numba.njit(types.void(_LINKS, _LINKS, _LINKS, types.int64, types.int32), cache=True, nogil=True)
+@compiled(types.void(_LINKS, _LINKS, _LINKS, types.int64, types.int32))
 def _join(heads, after, before, queue, voxel):  # type: ignore[no-untyped-def]
     """Put a voxel at the head of a queue."""
     after[voxel], before[voxel] = heads[queue], _NOWHERE
@@ -33,7 +34,7 @@ def _join(heads, after, before, queue, voxel):  # type: ignore[no-untyped-def]
     heads[queue] = voxel
 
 
-@numba.njit(
+@compiled(
     types.void(
         types.Array(types.uint8, 3, "C", readonly=True),
         types.Array(types.uint32, 3, "C"),
@@ -42,8 +43,6 @@ def _join(heads, after, before, queue, voxel):  # type: ignore[no-untyped-def]
         types.float64,
         types.float64,
     ),
-    cache=True,
-    nogil=True,
 )
 def grow(levels, labels, open_, dz, dy, dx):  # type: ignore[no-untyped-def]
     """Grow ids through the faces of open voxels: over low levels first, and at one level the nearest id first.
