@@ -345,9 +345,13 @@ def test_labels_are_saved_as_they_are_and_edits_wait(qtbot, make_widget, viewer,
     )
     widget.bench.saving.save_button.click()
     widget.correction.do("delete", [1])
+    for ask in (lambda: widget.correction.save(tmp_path / "again.h5"), lambda: widget.correction.do("propose_lumen", [])):
+        ask()
+        widget.correction.do("delete", [1])
     go.set()
     idle(qtbot, widget)
-    assert offered == [str(tmp_path / "gland_corrected.h5")] and "being written" in told[0]
+    assert offered == [str(tmp_path / "gland_corrected.h5")]
+    assert ["being written" in problem for problem in told] == [True, False, True, False, True]
     assert set(np.unique(open_labels(tmp_path / "mine.h5", "label").data)) == {0, 1, 2}
     assert status(widget) == f"Saved {tmp_path / 'mine.h5'}."
     do(qtbot, widget, "delete", [1])

@@ -11,9 +11,11 @@ from napari_scutoid.ui.cell_edits import edits_of, is_quick
 from napari_scutoid.ui.differing import Differing
 from napari_scutoid.ui.editing import Planned
 from napari_scutoid.ui.history_list import START, START_ID, Row
+from napari_scutoid.ui.joining import Joining
 from napari_scutoid.ui.keyboard import Keyboard
 from napari_scutoid.ui.proposal_layer import ProposalLayer
 from napari_scutoid.ui.reviewing import Reviewing
+from napari_scutoid.ui.segmenting_again import SegmentingAgain
 from napari_scutoid.ui.session_card import SessionFacts
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ class Correction(QObject):
         self._proposal = ProposalLayer(viewer)
         self.reviewing = Reviewing(bench.suspects, editing, jobs, core.find_suspects, sights.here, self)
         self.differing = Differing(bench.differences, editing, jobs, core.compare, self)
+        self.again = SegmentingAgain(viewer, bench.differences, jobs, core.segment_again, self.differing, sights, self)
+        self.joining = Joining(bench.colleague, editing, jobs, core, sights.settle, self)
         self._keyboard = Keyboard(viewer, bench, self, sights, self)
         # A jump is many changes; the panels follow the last one.
         self._soon = QTimer(self)
@@ -81,6 +85,7 @@ class Correction(QObject):
         sights.wished.connect(self._on_wished)
         self.reviewing.shown.connect(self._on_suspect)
         self.differing.shown.connect(self._on_difference)
+        self.joining.shown.connect(self._on_collision)
         bench.tools.asked.connect(self.do)
         bench.history.undoAsked.connect(self.undo)
         bench.history.redoAsked.connect(self.redo)
@@ -107,6 +112,7 @@ class Correction(QObject):
         self._keyboard.begin(layer)
         self._editing.begin(begun.session, self._sights.settle)
         self._bench.differences.other.setCorrected(layer)
+        self.again.begin(begun)
         self.refresh()
         self.reviewing.begin(begun.kept)
 
@@ -119,6 +125,8 @@ class Correction(QObject):
         self.drop_proposals()
         self.reviewing.end()
         self.differing.end()
+        self.again.end()
+        self.joining.end()
         self._editing.end()
         self._keyboard.end()
         self._sights.end()
@@ -236,9 +244,9 @@ class Correction(QObject):
 
     def _write(self, title: str, job: Any) -> None:
         self._sights.settle()
-        self._editing.hold(SAVING)
-        if not self._jobs.run(title, job, self._on_saved, otherwise=self._let_edits_through):
-            self._let_edits_through()
+        # Where another job runs, that one may hold the edits.
+        if self._jobs.run(title, job, self._on_saved, otherwise=self._let_edits_through):
+            self._editing.hold(SAVING)
 
     def _on_saved(self, path: Path) -> None:
         self._editing.hold("")
@@ -260,12 +268,11 @@ class Correction(QObject):
 
     def _propose_lumen(self, session: Session) -> None:
         self.drop_proposals()
-        self._editing.hold(SEARCHING)
         find = self._core.propose_lumen
-        if not self._jobs.run(
+        if self._jobs.run(
             "Looking for the lumen", lambda: find(session), self._on_lumen, otherwise=self._let_edits_through
         ):
-            self._let_edits_through()
+            self._editing.hold(SEARCHING)
 
     def _on_lumen(self, change: Change) -> None:
         self._let_edits_through()
@@ -312,6 +319,11 @@ class Correction(QObject):
 
     def _on_difference(self, proposal: Any) -> None:
         self._sights.look(proposal.place, list(proposal.old))
+
+    def _on_collision(self, collision: Any) -> None:
+        place = collision.first[0].change.centre
+        if place is not None:
+            self._sights.look(place, list(collision.cells))
 
     def _on_place(self, step: int) -> None:
         session = self.session
