@@ -101,12 +101,10 @@ class Reviewing(QObject):
         session, kept = self._editing.session, self._kept
         if session is None or self._jobs.is_busy:
             return
-        self._editing.hold(LOOKING)
-        started = self._jobs.run(
+        if self._jobs.run(
             "Looking for mistakes", lambda: self._find(session, kept), self._on_found, otherwise=self._on_nothing_found
-        )
-        if not started:
-            self._editing.hold("")
+        ):
+            self._editing.hold(LOOKING)
 
     def end(self) -> None:
         """Forget the session."""
