@@ -113,10 +113,10 @@ def _merge(base: "Base", opened: "list[Journal]", keep: Version | None, target: 
         print(f"Collision {number}: {collision}")
     if found.collisions and keep is None:
         raise _undecided(found)
-    journal = found.journal(target, base)
     if target is not None:
+        follow(found.write(target, base))
         tell(f"Merged journal: {target}")
-    return journal
+    return found.journal(base)
 
 
 def _undecided(found: "Merged") -> ScutoidError:

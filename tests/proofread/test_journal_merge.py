@@ -12,7 +12,7 @@ from napari_scutoid.box import Box
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import drain
 from napari_scutoid.proofread.edits.states import Accept, Flag, Note
-from napari_scutoid.proofread.journal_merge import merge_journals
+from napari_scutoid.proofread.journal import Journal
 from napari_scutoid.proofread.replay import replay
 
 LEFT, RIGHT = Box((0, 2, 0), (1, 1, 2)), Box((0, 2, 3), (1, 1, 2))
@@ -26,11 +26,11 @@ def done(*edits, author="Ana", path=None):
 
 
 def merged(first, second, keep=None):
-    return merge_journals(first.base, first._journal, second._journal, keep)
+    return first.merged_with(second._journal, keep)
 
 
 def replayed(found, session):
-    journal = found.journal(None, session.base)
+    journal = found.journal(session.base)
     return drain(replay(base(), journal)), journal
 
 
@@ -141,6 +141,26 @@ def test_copies_of_one_journal_share_their_beginning(tmp_path):
         "Note on cell 41",
         "Fill with cell 42",
     ]
+
+
+def test_a_merged_journal_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "gland.corrections.sqlite"
+    one, other = done(Fill(LEFT)), done(Fill(RIGHT), Accept((2,)), author="Ben")
+    found = merged(one, other)
+    writing = found.write(path, one.base)
+    for _ in range(2):
+        next(writing)
+    writing.close()
+    assert not list(tmp_path.iterdir())
+    drain(found.write(path, one.base))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    with Journal.read(path) as written:
+        assert titles(found.entries) == [step.title for step in written.history]
+        assert [step.author for step in written.history] == ["Ana", "Ben", "Ben"]
+    before = path.read_bytes()
+    with pytest.raises(ScutoidError, match="already"):
+        drain(found.write(path, one.base))
+    assert path.read_bytes() == before
 
 
 def test_other_labels_are_refused():

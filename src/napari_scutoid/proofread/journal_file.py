@@ -73,22 +73,23 @@ def create(path: Path, meta: Mapping[str, str]) -> None:
     """
     refuse_taken(path)
     check_writable(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = part_of(path)
     try:
         with contextlib.closing(_connect(part, "mode=rwc")) as db:
             _fill(db, meta)
             if not is_on_network(path):
                 # Answers with the mode that is in effect: a drive that cannot do it keeps the usual one.
                 db.execute("PRAGMA journal_mode=WAL").fetchone()
-        _put_in_place(part, path)
-    except FileExistsError:
-        refuse_taken(path)
+        put_in_place(part, path)
     except (OSError, sqlite3.Error) as error:
         raise not_written(path, error) from error
     finally:
-        for end in ("", *LEFTOVERS):
-            with contextlib.suppress(OSError):
-                part.with_name(part.name + end).unlink(missing_ok=True)
+        remove(part)
+
+
+def part_of(path: Path) -> Path:
+    """Return a name beside a journal's, for as long as it is not whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def refuse_taken(path: Path) -> None:
@@ -284,8 +285,23 @@ def _own_schema() -> list[tuple[str, ...]]:
         return _schema_of(db)
 
 
-def _put_in_place(part: Path, path: Path) -> None:
-    """Rename a file, unless another one has come to be there."""
+def put_in_place(part: Path, path: Path) -> None:
+    """Rename a journal that is closed; raises ScutoidError where another file has come to be there."""
+    try:
+        _rename(part, path)
+    except FileExistsError:
+        refuse_taken(path)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a journal that nobody has seen yet, with what lies beside it."""
+    for end in ("", *LEFTOVERS):
+        with contextlib.suppress(OSError):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _rename(part: Path, path: Path) -> None:
     if os.name == "nt":
         part.rename(path)  # refuses to replace
         return

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from napari_scutoid.io.atomic import not_written
+from napari_scutoid.progress import Progress, drain
+from napari_scutoid.proofread import journal_file
 from napari_scutoid.proofread.change import Change, Difference, StateChange, cells_in
 from napari_scutoid.proofread.journal import Journal
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_scutoid.box import Box
+    from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.base import Base
     from napari_scutoid.proofread.history import Step
 
@@ -84,16 +88,39 @@ class Merged:
     collisions: tuple[Collision, ...]
     left_out: tuple[Entry, ...]
 
-    def journal(self, path: Path | None, base: Base) -> Journal:
-        """Return a new journal of the merged edits, each with its own author and time; raises as `Journal.begin`."""
-        made = Journal.begin(path, base)
-        try:
-            for entry in self.entries:
-                made.append(entry.change, entry.step.author, entry.step.made_at)
-        except BaseException:
-            made.close()
-            raise
+    def journal(self, base: Base) -> Journal:
+        """Return a journal of the merged edits that is forgotten when it is closed."""
+        made = Journal.begin(None, base)
+        drain(self._into(made))
         return made
+
+    def write(self, path: Path, base: Base) -> Steps[None]:
+        """Write a new journal of the merged edits, each with its own author and time; it appears whole or not at all.
+
+        Raises
+        ------
+        ScutoidError
+            When a file is there already, or it cannot be written.
+        """
+        journal_file.refuse_taken(path)
+        part = journal_file.part_of(path)
+        try:
+            made = Journal.begin(part, base)
+            try:
+                yield from self._into(made)
+            finally:
+                # What SQLite has kept beside the file goes into it.
+                made.close()
+            journal_file.put_in_place(part, path)
+        except OSError as error:
+            raise not_written(path, error) from error
+        finally:
+            journal_file.remove(part)
+
+    def _into(self, journal: Journal) -> Steps[None]:
+        for number, entry in enumerate(self.entries):
+            yield Progress("Writing the corrections", number, len(self.entries))
+            journal.append(entry.change, entry.step.author, entry.step.made_at)
 
 
 def merge_journals(

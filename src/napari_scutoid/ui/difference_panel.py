@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.ui.layer_choice import LayerChoice
 from napari_scutoid.ui.note import Note
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 ABOUT = (
-    "Segment the stack again, with other settings or another model, then compare: accepted cells stay as they are, and "
-    "you choose for all others."
+    "Accepted cells stay as they are, and you choose for all others: go through what another segmentation would change."
+)
+AGAIN_TIP = (
+    "<qt>Accepted cells are walls: nothing grows into them. Settings and model are those of the window Segment where "
+    "it is open, else those with which these cells were found.</qt>"
 )
 
 
@@ -47,12 +50,18 @@ class DifferencePanel(QWidget):
 
     Signals
     -------
+    againAsked
+        Segment the stack around the accepted cells.
+    approached
+        Somebody looks: what segmenting again would do should be up to date.
     compareAsked
         Find the differences to the chosen layer.
     takeAsked, refuseAsked, nextAsked
         Decide on the present one, or leave it for later.
     """
 
+    againAsked = Signal()
+    approached = Signal()
     compareAsked = Signal()
     takeAsked = Signal()
     refuseAsked = Signal()
@@ -62,9 +71,14 @@ class DifferencePanel(QWidget):
         super().__init__(parent)
         self.about = Note()
         self.about.setText(ABOUT)
+        self.again_button = QPushButton("Segment again around accepted cells")
+        self.again_button.setToolTip(AGAIN_TIP)
+        self.again_note = Note()
         self.other = OtherLabels(viewer)
         self.compare_button = QPushButton("Compare")
-        self.compare_button.setToolTip("List what these labels would change.")
+        self.compare_button.setToolTip(
+            "List what these labels would change: others that are open here, of any program."
+        )
         self.words = Note()
         self.take_button = QPushButton("Take")
         self.take_button.setToolTip("Change the cells as these labels have them. One step of the history.")
@@ -73,6 +87,7 @@ class DifferencePanel(QWidget):
         self.next_button = QPushButton("Later")
         self.next_button.setToolTip("Go on; this difference comes again at the end.")
         first = QHBoxLayout()
+        first.addWidget(QLabel("or with"))
         first.addWidget(self.other, 1)
         first.addWidget(self.compare_button)
         decisions = QHBoxLayout()
@@ -81,10 +96,13 @@ class DifferencePanel(QWidget):
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(self.about)
+        rows.addWidget(self.again_button)
+        rows.addWidget(self.again_note)
         rows.addLayout(first)
         rows.addWidget(self.words)
         rows.addLayout(decisions)
         rows.addStretch(1)
+        self.again_button.clicked.connect(self.againAsked)
         self.compare_button.clicked.connect(self.compareAsked)
         self.take_button.clicked.connect(self.takeAsked)
         self.refuse_button.clicked.connect(self.refuseAsked)
@@ -102,6 +120,21 @@ class DifferencePanel(QWidget):
         for button in (self.take_button, self.refuse_button, self.next_button):
             button.setEnabled(can_decide)
         self._update()
+
+    def setAgain(self, words: str, *, can_start: bool) -> None:
+        """Say what segmenting again would do, or why it cannot."""
+        self.again_note.setText(words)
+        self.again_button.setEnabled(can_start)
+
+    def enterEvent(self, event: Any) -> None:
+        """Ask what there is: settings may have been changed in another window since."""
+        self.approached.emit()
+        super().enterEvent(event)
+
+    def showEvent(self, event: Any) -> None:
+        """Ask what there is."""
+        self.approached.emit()
+        super().showEvent(event)
 
     def _update(self) -> None:
         self.compare_button.setEnabled(self.other.value() is not None)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from napari_scutoid.ui.difference_panel import DifferencePanel
     from napari_scutoid.ui.editing import Editing
     from napari_scutoid.ui.job_panel import JobPanel
+    from napari_scutoid.ui.proofread_core import Compared
     from napari_scutoid.volume import ArrayLike
 
-    Compare = Callable[[Session, ArrayLike], Steps[list[Proposal]]]
+    Compare = Callable[[Session, ArrayLike], Steps[Compared]]
 
 HELD = "the cells are being compared, which an edit would disturb"
 
@@ -62,14 +63,31 @@ class Differing(QObject):
         panel.nextAsked.connect(self.later)
 
     def compare(self) -> None:
-        """List the differences."""
-        session, layer = self._editing.session, self._panel.value()
-        if session is None or layer is None:
+        """List the differences to the chosen layer."""
+        layer = self._panel.value()
+        if layer is not None:
+            self.compare_with(layer.data)
+
+    def compare_with(self, data: ArrayLike, then: Callable[[Compared], None] | None = None) -> None:
+        """List the differences to labels.
+
+        Parameters
+        ----------
+        data : ArrayLike
+        then : callable, optional
+            Takes what was found, before the first difference is shown.
+        """
+        session = self._editing.session
+        if session is None:
             return
-        data = layer.data
-        self._editing.hold(HELD)
-        if not self._jobs.run("Comparing", lambda: self._compare(session, data), self._on_found, otherwise=self._free):
-            self._free()
+
+        def found(compared: Compared) -> None:
+            if then is not None:
+                then(compared)
+            self._on_found(compared.proposals)
+
+        if self._jobs.run("Comparing", lambda: self._compare(session, data), found, otherwise=self._free):
+            self._editing.hold(HELD)
 
     def take(self) -> None:
         """Change the cells as the other labels have them."""

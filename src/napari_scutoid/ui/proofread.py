@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_scutoid.proofread.journal import Found
+    from napari_scutoid.ui.joining_core import Joined
     from napari_scutoid.ui.proofread_core import Begun
 
 PAGE = "correct.md"
@@ -78,6 +79,7 @@ class ProofreadWidget(Dock):
         self.stop_button.clicked.connect(self.stop)
         self.start.valueChanged.connect(self._on_start)
         self.sights.failed.connect(self.panel.complain)
+        self.correction.joining.joined.connect(self._on_joined)
         self.panel.busyChanged.connect(self._on_busy)
         self._looking.answered.connect(self._on_found)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -116,7 +118,7 @@ class ProofreadWidget(Dock):
 
     # What follows from what was chosen, and what comes of a job.
 
-    def _begin(self, journal: Path | None) -> None:
+    def _begin(self, journal: Path | None, joined: Joined | None = None) -> None:
         problem = self.problem()
         if problem is not None or self.is_correcting:
             problem = problem or "The cells of another layer are being corrected."
@@ -124,9 +126,13 @@ class ProofreadWidget(Dock):
             return
         labels, image, walls, _ = self.start.value()
         asked = self._asked(journal)
-        self.panel.run(
-            "Beginning", lambda: self._core.begin(asked), lambda begun: self._on_begun(begun, labels, image, walls)
-        )
+
+        def done(begun: Begun) -> None:
+            self._on_begun(begun, labels, image, walls, "" if joined is None else joined.words)
+            if joined is not None:
+                self.correction.joining.tell(joined.left_out)
+
+        self.panel.run("Beginning", lambda: self._core.begin(asked), done)
 
     def _asked(self, journal: Path | None) -> Asked:
         labels, image, walls, author = self.start.value()
@@ -144,9 +150,10 @@ class ProofreadWidget(Dock):
             journal,
             _about(labels).get(layers.KEPT),
             JOURNAL in _about(labels),
+            _about(labels).get("provenance"),
         )
 
-    def _on_begun(self, begun: Begun, layer: Any, image: Any, walls: Any) -> None:
+    def _on_begun(self, begun: Begun, layer: Any, image: Any, walls: Any, told: str = "") -> None:
         if layer not in self._viewer.layers:
             begun.session.close()
             self.panel.say("The layer is gone: nothing was begun.")
@@ -161,7 +168,7 @@ class ProofreadWidget(Dock):
             self.bench.saving.setStart(Path(begun.base.source.path))
         layer.events.data.connect(self._on_data)
         layer.events.name.connect(self._show_state)
-        self._told = begun.told
+        self._told = told or begun.told
         self._show_state()
         self.correction.begin(begun, layer, image, walls)
 
@@ -179,6 +186,11 @@ class ProofreadWidget(Dock):
         self._show_state()
         self.panel.say(f"{why}Every edit is in {journal}. The cells can be looked at; to change them, continue.")
         self._on_start()
+
+    def _on_joined(self, joined: Joined) -> None:
+        """Go on with both people's corrections; one's own journal is closed, and stays as it is."""
+        self._stop("")
+        self._begin(joined.path, joined)
 
     def _on_layer_removed(self, _event: object = None) -> None:
         if self._layer is None:

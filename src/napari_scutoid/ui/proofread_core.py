@@ -5,27 +5,35 @@ What a door needs is imported when its job starts, in the worker's thread.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress, within
+from napari_scutoid.ui.again_core import how_made, segment_again
+from napari_scutoid.ui.joining_core import join, meet
 from napari_scutoid.volume import Labels, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_scutoid.opinions import HowFound
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.change import Change
     from napari_scutoid.proofread.differences import Proposal
     from napari_scutoid.proofread.journal import Found
+    from napari_scutoid.proofread.journal_merge import Collision, Keep
     from napari_scutoid.proofread.review import Review
     from napari_scutoid.proofread.session import Session
-    from napari_scutoid.result import Kept
+    from napari_scutoid.result import Kept, Result
+    from napari_scutoid.ui.again_core import Offered, Plan
+    from napari_scutoid.ui.joining_core import Joined, Met
     from napari_scutoid.volume import ArrayLike, Volume
 
 SAVED_DATASET = "label"
@@ -58,6 +66,8 @@ class Asked:
         What the labels were made from, where they were made in this window.
     is_corrected : bool
         Whether what is shown holds corrections already, so that only the file has the labels from before them.
+    provenance : mapping, optional
+        How the labels were made, where they were made in this window.
     """
 
     labels: Volume
@@ -72,6 +82,7 @@ class Asked:
     journal: Path | None = None
     kept: Kept | None = None
     is_corrected: bool = False
+    provenance: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,12 +98,29 @@ class Begun:
         What the user should know; empty for nothing.
     kept : Kept, optional
         As in `Asked`.
+    how : HowFound, optional
+        How the labels were found; None where nothing says it.
     """
 
     session: Session
     base: Labels
     told: str = ""
     kept: Kept | None = None
+    how: HowFound | None = None
+
+
+class Compared(NamedTuple):
+    """What other labels would change.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32
+        The labels, were all of it taken but for the smallest differences.
+    proposals : list of Proposal
+    """
+
+    labels: NDArray[Any]
+    proposals: list[Proposal]
 
 
 def look_beside(file: Path) -> Steps[list[Found]]:
@@ -111,6 +139,7 @@ def begin(asked: Asked) -> Steps[Begun]:
     ScutoidError
         When the labels are none, their place cannot be written to, or the journal to continue does not fit.
     """
+    from napari_scutoid.io.open import inspect
     from napari_scutoid.proofread.evidence import GridEvidence
     from napari_scutoid.proofread.journal import free_path
     from napari_scutoid.proofread.session import Session
@@ -120,8 +149,12 @@ def begin(asked: Asked) -> Steps[Begun]:
         raise ValueError("labels to be corrected need a file")
     evidence = GridEvidence.of(base, asked.walls, asked.image)
     journal = asked.journal or free_path(base.source.path)
+    how = how_made(asked.provenance or inspect(base.source.path).provenance)
     session = yield from Session.begin(base, evidence, journal, asked.author)
-    return Begun(session, base, told, asked.kept)
+    with contextlib.suppress(OSError):
+        # Of several journals, the one that was worked with last is offered first.
+        os.utime(journal)
+    return Begun(session, base, told, asked.kept, how)
 
 
 def find_suspects(session: Session, kept: Kept | None = None) -> Steps[Review]:
@@ -152,7 +185,7 @@ def propose_lumen(session: Session) -> Steps[Change]:
     return (yield from find(session.scene()))
 
 
-def compare(session: Session, other: ArrayLike) -> Steps[list[Proposal]]:
+def compare(session: Session, other: ArrayLike) -> Steps[Compared]:
     """List what other labels of the same grid would change; the session must not change meanwhile."""
     from napari_scutoid.proofread.differences import differences
     from napari_scutoid.proofread.resegment import kept_accepted
@@ -160,7 +193,7 @@ def compare(session: Session, other: ArrayLike) -> Steps[list[Proposal]]:
     accepted = [cell for cell, state in session.states.items() if state.accepted]
     new = _in_memory(other)
     kept = yield from kept_accepted(new, session.labels, accepted, session.next_id, session.lumen)
-    return (yield from differences(session.labels, kept, session.index, accepted))
+    return Compared(kept, (yield from differences(session.labels, kept, session.index, accepted)))
 
 
 def save(begun: Begun, path: Path, stack: Volume | None = None) -> Steps[Path]:
@@ -207,7 +240,10 @@ class ProofreadCore:
     begin: Callable[[Asked], Steps[Begun]] = field(default=begin)
     find_suspects: Callable[[Session, Kept | None], Steps[Review]] = field(default=find_suspects)
     propose_lumen: Callable[[Session], Steps[Change]] = field(default=propose_lumen)
-    compare: Callable[[Session, ArrayLike], Steps[list[Proposal]]] = field(default=compare)
+    compare: Callable[[Session, ArrayLike], Steps[Compared]] = field(default=compare)
+    segment_again: Callable[[Offered, Plan], Steps[Result]] = field(default=segment_again)
+    meet: Callable[[Session, Path], Steps[Met]] = field(default=meet)
+    join: Callable[[Session, Path, Sequence[Collision], Sequence[Keep | None]], Steps[Joined]] = field(default=join)
     save: Callable[[Begun, Path, Volume | None], Steps[Path]] = field(default=save)
     save_truth: Callable[[Begun, Path, Volume], Steps[Path]] = field(default=save_truth)
 
@@ -291,5 +327,6 @@ def _save_base(labels: Labels, asked: Asked) -> Steps[Path]:
     while file.exists():
         number += 1
         file = asked.folder / f"{stem} {number}.h5"
-    save_result(file, labels, {}, {"saved_before_corrections_of": asked.name})
+    made = {"source_provenance": asked.provenance} if asked.provenance else {}
+    save_result(file, labels, {}, {"saved_before_corrections_of": asked.name} | made)
     return file

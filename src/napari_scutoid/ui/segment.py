@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     import napari
 
+    from napari_scutoid.opinions import HowFound
     from napari_scutoid.recipe import Part
     from napari_scutoid.result import Result
     from napari_scutoid.volume import Volume, VoxelSize
@@ -141,14 +143,18 @@ class SegmentWidget(Dock):
 
     def problem(self) -> str | None:
         """Return why there is nothing to segment yet, or None."""
-        return (
-            self.layer.problem()
-            or self.voxel_size.problem()
-            or self.model.problem()
-            or self.device.problem()
-            or self.more.problem()
-            or self.result.problem()
-        )
+        return self.layer.problem() or self.voxel_size.problem() or self._settings_problem()
+
+    def how_found(self) -> HowFound:
+        """Return the settings and the model, for other windows that segment."""
+        from napari_scutoid.opinions import HowFound
+        from napari_scutoid.pipeline import settings_for
+
+        problem, config = self._settings_problem(), self.model.config()
+        how = HowFound(Recipe() if problem else self.value(), self.model.value(), problem=problem)
+        if config is None:
+            return how
+        return replace(how, weights_sha256=config.weights_sha256, usual=settings_for(Recipe(), config))
 
     def start(self) -> None:
         """Segment the chosen stack, or tell why not."""
@@ -210,6 +216,9 @@ class SegmentWidget(Dock):
             self.panel.say(f"Settings of {file}.")
 
     # What follows from what was chosen.
+
+    def _settings_problem(self) -> str | None:
+        return self.model.problem() or self.device.problem() or self.more.problem() or self.result.problem()
 
     def _volume(self) -> Volume:
         return layers.with_voxel_size(layers.volume_of(self.layer.value()), self.voxel_size.value())

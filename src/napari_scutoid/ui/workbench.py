@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
+from napari_scutoid.ui.colleague_panel import ColleaguePanel
 from napari_scutoid.ui.difference_panel import DifferencePanel
 from napari_scutoid.ui.dock import heading
 from napari_scutoid.ui.history_list import HistoryList
@@ -41,19 +42,20 @@ class Workbench(QWidget):
         self.tools = ToolPanel()
         self.proposals = ProposalBar()
         self.history = HistoryList()
+        self.colleague = ColleaguePanel()
         self.card = SessionCard()
         self.saving = SavePanel(viewer)
         self.differences = DifferencePanel(viewer)
         self.tabs: Any = QTabWidget()
         self._keys: QWidget | None = None
-        panels = [
-            ("History", self.history),
-            ("Save", self.saving),
-            ("Session", self.card),
-            ("Compare", self.differences),
-        ]
-        for title, panel in panels:
-            self.tabs.addTab(_framed(panel), title)
+        pages: tuple[tuple[str, tuple[QWidget, ...]], ...] = (
+            ("History", (self.history, self.colleague)),
+            ("Save", (self.saving,)),
+            ("Session", (self.card,)),
+            ("Compare", (self.differences,)),
+        )
+        for title, panels in pages:
+            self.tabs.addTab(_framed(*panels), title)
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(heading("2  What is probably wrong"))
@@ -82,9 +84,10 @@ class Workbench(QWidget):
         self.tabChanged.emit()
 
 
-def _framed(panel: QWidget) -> QWidget:
+def _framed(*panels: QWidget) -> QWidget:
     page = QWidget()
     rows = QVBoxLayout(page)
     rows.setContentsMargins(6, 6, 6, 6)
-    rows.addWidget(panel)
+    for panel in panels:
+        rows.addWidget(panel)
     return page
