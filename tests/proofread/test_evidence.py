@@ -54,6 +54,20 @@ def test_bright_planes_are_walls_at_any_depth():
     np.testing.assert_array_equal(evidence.image(Box((1, 0, 0), (1, 2, 3))), image[1:2, :2, :3])
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", ">u2", "i4", "f4", "f8"])
+def test_the_compiled_loop_does_what_filters_do(dtype):
+    from scipy.ndimage import convolve1d
+
+    image = np.random.default_rng(1).integers(0, 250, (4, 9, 11)).astype(dtype)
+    evidence = GridEvidence(None, Volume(image), image.shape)
+    smooth = image.astype(np.float64)
+    for axis in range(3):
+        smooth = convolve1d(smooth, [0.25, 0.5, 0.25], axis, mode="nearest")
+    dark, bright = (level[:, None, None].astype(np.float64) for level in evidence._levels)
+    expected = np.clip((smooth - dark) / (bright - dark), 0, 1) * 255
+    np.testing.assert_allclose(evidence.boundary(Box.whole(image.shape)), expected, atol=0.501)
+
+
 SHAPE = (5, 6, 7)
 RNG = np.random.default_rng(0)
 SAME = Volume(RNG.integers(0, 4000, SHAPE).astype(np.uint16))

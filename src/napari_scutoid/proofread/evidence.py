@@ -70,18 +70,19 @@ class GridEvidence:
 
     def _bright(self, image: Volume, box: Box) -> NDArray[np.uint8]:
         """Return how far voxels stand out from what is common in their slice: deeper slices are darker."""
+        from napari_scutoid.proofread.evidence_compiled import stand_out
+
         around = box.padded(1, self.shape)
-        smooth: NDArray[Any] = self._sampled(image, around).astype(np.float32)
-        missing = [
-            (int(outer == inner), int(outer_stop == inner_stop))
-            for outer, inner, outer_stop, inner_stop in zip(around.start, box.start, around.stop, box.stop, strict=True)
+        found = self._sampled(image, around)
+        # Conversions that round nothing: a compiled loop for each type would be no faster.
+        voxel = np.uint16 if found.dtype in (np.uint8, np.uint16) else np.float32
+        places = [
+            np.clip(np.arange(inner - 1, inner + n + 1, dtype=np.int64), outer, outer + length - 1) - outer
+            for inner, n, outer, length in zip(box.start, box.shape, around.start, around.shape, strict=True)
         ]
-        smooth = np.pad(smooth, missing, mode="edge")
-        for axis in range(3):
-            line = np.moveaxis(smooth, axis, 0)
-            smooth = np.moveaxis((line[:-2] + 2 * line[1:-1] + line[2:]) / 4, 0, axis)
-        dark, bright = (level[box.slices[0], None, None] for level in self._levels)
-        return _as_bytes((smooth - dark) / (bright - dark) * np.float32(255))
+        dark, bright = (level[box.slices[0]] for level in self._levels)
+        smooth: NDArray[np.uint8] = stand_out(np.ascontiguousarray(found, voxel), *places, dark, bright)
+        return smooth
 
     @cached_property
     def _levels(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
