@@ -63,10 +63,19 @@ def test_the_stacks_own_grid_has_its_shape_exactly(tmp_path, name) -> None:
         np.testing.assert_array_equal(open_volume(tmp_path / name, "lumen").data[:], expected.lumen)
 
 
-def test_kept_cells_are_not_moved(tmp_path) -> None:
+def test_boundaries_move_where_every_cell_is_accepted(tmp_path) -> None:
     stack = Volume(np.random.default_rng(1).random((16, 20, 24)).astype(np.float32))
-    read = open_labels(exported(tmp_path / "a.h5", corrected(), stack=stack, keep=[3]))
-    np.testing.assert_array_equal(read.data == 3, labels_to_shape(Labels(CELLS), stack.shape).data == 3)
+    right = CellState(accepted=True)
+    read = open_labels(exported(tmp_path / "a.h5", corrected(c3=right, c7=right, c300=right), stack=stack))
+    np.testing.assert_array_equal(read.data, drain(resnapping(Labels(CELLS, lumen=LUMEN), stack)).data)
+    assert (read.data != labels_to_shape(Labels(CELLS), stack.shape).data).any()
+    assert inspect(tmp_path / "a.h5").provenance["resnapped"] == {"from": [8, 10, 12], "to": [16, 20, 24]}
+
+
+def test_on_a_stack_of_the_same_grid_nothing_moves(tmp_path) -> None:
+    path = exported(tmp_path / "a.h5", corrected(), stack=Volume(np.zeros(CELLS.shape, np.float32)))
+    np.testing.assert_array_equal(open_labels(path, "label").data, CELLS)
+    assert "resnapped" not in inspect(path).provenance
 
 
 def test_a_stack_coarser_than_the_labels_is_refused(tmp_path) -> None:
@@ -76,9 +85,17 @@ def test_a_stack_coarser_than_the_labels_is_refused(tmp_path) -> None:
 
 
 def test_the_file_that_corrections_start_from_is_not_written_over(tmp_path) -> None:
-    (tmp_path / "a.h5").write_bytes(b"")
-    with pytest.raises(ScutoidError, match="corrections start from this file"):
-        exported(tmp_path / "a.h5", corrected(file=str(tmp_path / "a.h5")))
+    file = tmp_path / "a.h5"
+    file.write_bytes(b"")
+    other_name = tmp_path / "A.h5"
+    other_name.hardlink_to(file)
+    for target in (file, other_name):
+        with pytest.raises(ScutoidError, match="corrections start from this file"):
+            exported(target, corrected(file=str(file)))
+    stack = Volume(np.zeros(CELLS.shape), source=Source(str(file), "raw"))
+    with pytest.raises(ScutoidError, match="it is the stack itself"):
+        exported(file, corrected(), stack=stack)
+    assert file.read_bytes() == b""
 
 
 def test_what_is_not_valid_is_told(tmp_path) -> None:
@@ -116,6 +133,9 @@ def test_a_new_id_fits_where_there_are_255_cells(tmp_path) -> None:
     with h5py.File(path) as file:
         assert file["labelledImage"].dtype == np.uint16
         assert not file["lumenImage"][()].any()
+    cells[-1] = 2**16 - 1
+    with h5py.File(exported(path, corrected(cells=cells, lumen=None))) as file:
+        assert file["labelledImage"].dtype == np.uint32
 
 
 def test_an_unknown_voxel_size_is_not_made_up(tmp_path) -> None:

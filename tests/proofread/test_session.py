@@ -348,13 +348,15 @@ def test_the_base_is_never_written_over(file):
 
 def test_no_edit_while_saving_or_after_closing(tmp_path):
     session = begin()
-    saving = session.save(tmp_path / "out.h5")
-    next(saving)
-    for meddle in (lambda: session.do(Fill(MIDDLE, 1)), lambda: next(session.save(tmp_path / "b.h5"))):
-        with pytest.raises(ScutoidError, match="being saved"):
-            meddle()
-    saving.close()
-    assert not (tmp_path / "out.h5").exists()
+    session.do(Accept((3,)))
+    out, image = tmp_path / "out.h5", Volume(np.zeros(session.labels.shape, np.uint8))
+    for saving in (session.save(out), session.export(out), session.save_truth(out, image)):
+        next(saving)
+        for meddle in (lambda: session.do(Fill(MIDDLE, 1)), lambda: next(session.save(tmp_path / "b.h5"))):
+            with pytest.raises(ScutoidError, match="being saved"):
+                meddle()
+        saving.close()
+        assert not out.exists()
     with session.held("they are being compared"), pytest.raises(ScutoidError, match="being compared"):
         session.do(Fill(MIDDLE, 1))
     session.do(Fill(MIDDLE, 1))

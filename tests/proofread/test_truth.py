@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from paint_scenes import scene_of
@@ -7,13 +9,15 @@ from paint_scenes import scene_of
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.pairs import find_pairs, open_pair
 from napari_scutoid.progress import drain
+from napari_scutoid.proofread.base import Base
 from napari_scutoid.proofread.truth import UNKNOWN, Truth, write_truth
-from napari_scutoid.volume import Volume, VoxelSize
+from napari_scutoid.volume import Source, Volume, VoxelSize
 
 LABELS = np.zeros((8, 10, 12), np.uint32)
 LABELS[:, 2:6, :4], LABELS[:, 2:6, 4:9] = 3, 70_000
 LUMEN = np.zeros(LABELS.shape, np.bool_)
 LUMEN[:, :, 11] = True
+BASE = Base(LABELS.shape, "")
 
 
 def all_of(truth):
@@ -48,7 +52,7 @@ def test_an_accepted_cell_that_is_gone_does_not_count() -> None:
 def test_training_finds_what_is_written(tmp_path, name) -> None:
     scene = scene_of(LABELS, lumen=LUMEN, accepted=[3])
     image = Volume(np.arange(2 * LABELS.size, dtype=np.uint16).reshape(8, 10, 24), VoxelSize(1.0, 0.5, 0.5))
-    drain(write_truth(tmp_path / name, image, scene))
+    drain(write_truth(tmp_path / name, image, scene, BASE))
     (pair,) = find_pairs(tmp_path).pairs
     read, labels = open_pair(pair)
     np.testing.assert_array_equal(read.data[:], image.data)
@@ -60,7 +64,7 @@ def test_what_is_unknown_is_masked_in_training(tmp_path) -> None:
     from napari_scutoid.network.dataset import TrainingStack
 
     scene = scene_of(LABELS, lumen=LUMEN, accepted=[3])
-    drain(write_truth(tmp_path / "a.h5", Volume(np.ones(LABELS.shape, np.float32)), scene))
+    drain(write_truth(tmp_path / "a.h5", Volume(np.ones(LABELS.shape, np.float32)), scene, BASE))
     _, labels = open_pair(find_pairs(tmp_path / "a.h5").pairs[0])
     stack = TrainingStack.from_labels(np.zeros(LABELS.shape, np.float32), labels.data, known=labels.data != UNKNOWN)
     np.testing.assert_array_equal(stack.labels == 3, LABELS == 3)
@@ -70,5 +74,16 @@ def test_what_is_unknown_is_masked_in_training(tmp_path) -> None:
 
 def test_nothing_accepted_is_told(tmp_path) -> None:
     with pytest.raises(ScutoidError, match="no cell is accepted"):
-        drain(write_truth(tmp_path / "a.h5", Volume(np.ones(LABELS.shape)), scene_of(LABELS)))
+        drain(write_truth(tmp_path / "a.h5", Volume(np.ones(LABELS.shape)), scene_of(LABELS), BASE))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_neither_the_labels_nor_the_image_is_written_over(tmp_path) -> None:
+    file = tmp_path / "gland.h5"
+    file.write_bytes(b"raw and labels")
+    image, scene = Volume(np.ones(LABELS.shape, np.float32)), scene_of(LABELS, accepted=[3])
+    with pytest.raises(ScutoidError, match="corrections start from this file"):
+        drain(write_truth(file, image, scene, replace(BASE, file=str(file))))
+    with pytest.raises(ScutoidError, match="it is the stack itself"):
+        drain(write_truth(file, replace(image, source=Source(str(file), "raw")), scene, BASE))
+    assert file.read_bytes() == b"raw and labels"

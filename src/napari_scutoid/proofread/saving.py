@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.base import Base
     from napari_scutoid.proofread.history import History
-    from napari_scutoid.volume import Labels
+    from napari_scutoid.volume import Labels, Volume
 
 TABLE_ENDING = ".cells.csv"
 COLUMNS = (
@@ -126,12 +126,30 @@ def table_path(path: Path) -> Path:
 
 def refuse_base(target: Path, base: Base) -> None:
     """Refuse to write over the file that corrections start from."""
-    if base.file and os.path.realpath(target) == os.path.realpath(base.file):
+    if base.file and _is_same_file(target, base.file):
         raise ScutoidError(
             f"{target} could not be written",
             "the corrections start from this file, which is never changed: the journal needs it as it is",
             "give another name",
         )
+
+
+def refuse_stack(target: Path, stack: Volume) -> None:
+    """Refuse to write over the file of a stack."""
+    if stack.source is not None and _is_same_file(target, stack.source.path):
+        raise ScutoidError(
+            f"{target} could not be written", "it is the stack itself, which is never overwritten", "give another name"
+        )
+
+
+def _is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two names are those of one file, on drives too that take a name in capitals for the same."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _rows(index: CellIndex, states: Mapping[int, CellState]) -> list[list[Any]]:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.journal_merge import Keep, Merged
     from napari_scutoid.proofread.saving import Corrected
     from napari_scutoid.proofread.scene import Edit, Evidence
-    from napari_scutoid.volume import Labels
+    from napari_scutoid.volume import Labels, Volume
+
+_SAVING = "they are being saved"
 
 
 class Session:
@@ -231,12 +233,26 @@ class Session:
     def save(self, path: str | Path) -> Steps[None]:
         """Write the labels as they are into a new file, with a table of cells beside it; see `saving.save_corrected`.
 
-        No edit is possible until it ends.
+        No edit is possible until it ends; so it is with those below.
         """
         from napari_scutoid.proofread.saving import save_corrected
 
-        with self.held("they are being saved"):
+        with self.held(_SAVING):
             yield from save_corrected(path, self.corrected(), self.index)
+
+    def export(self, path: str | Path, stack: Volume | None = None) -> Steps[None]:
+        """Write the labels for other programs, on the grid of a stack where one is given; see `export_corrected`."""
+        from napari_scutoid.proofread.export import export_corrected
+
+        with self.held(_SAVING):
+            yield from export_corrected(path, self.corrected(), self.index, stack=stack)
+
+    def save_truth(self, path: str | Path, image: Volume) -> Steps[None]:
+        """Write the accepted cells with the image, to train with; see `write_truth`."""
+        from napari_scutoid.proofread.truth import write_truth
+
+        with self.held(_SAVING):
+            yield from write_truth(path, image, self.scene(), self.base)
 
     @contextlib.contextmanager
     def held(self, why: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.mat_write import Mat73Writer
 from napari_scutoid.io.output import Output
 from napari_scutoid.io.save import writer_for
+from napari_scutoid.proofread.saving import refuse_base, refuse_stack
 from napari_scutoid.steps.resampling import nearest_indices
 from napari_scutoid.volume import Volume
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
+    from napari_scutoid.proofread.base import Base
     from napari_scutoid.proofread.scene import Scene
 
 UNKNOWN = 2**32 - 1
@@ -67,7 +69,9 @@ class Truth:
         return made
 
 
-def write_truth(path: str | Path, image: Volume, scene: Scene, *, outside: bool | None = None) -> Steps[None]:
+def write_truth(
+    path: str | Path, image: Volume, scene: Scene, base: Base, *, outside: bool | None = None
+) -> Steps[None]:
     """Write an image with its accepted cells as a file for ``scutoid train --ignore 4294967295``.
 
     Parameters
@@ -79,14 +83,19 @@ def write_truth(path: str | Path, image: Volume, scene: Scene, *, outside: bool 
         The stack, lazy or in memory.
     scene : Scene
         The labels under correction, of the same extent; they must not change before this ends.
+    base : Base
+        The labels before the first edit, whose file is not to be written over.
     outside : bool, optional
         As for `Truth`.
 
     Raises
     ------
     ScutoidError
-        When no cell is accepted, or the file cannot be written.
+        When no cell is accepted, or the file cannot be written, or is that of the labels or the image.
     """
+    target = Path(path)
+    refuse_base(target, base)
+    refuse_stack(target, image)
     truth = Truth(scene, image.shape, outside)
     if not truth.n_accepted:
         raise ScutoidError(
@@ -109,4 +118,4 @@ def write_truth(path: str | Path, image: Volume, scene: Scene, *, outside: bool 
         "outside_is_known": truth.outside,
         "image": None if image.source is None else str(image.source),
     }
-    yield from writer.write(Path(path), outputs, {"truth": made, "napari-scutoid": __version__})
+    yield from writer.write(target, outputs, {"truth": made, "napari-scutoid": __version__})

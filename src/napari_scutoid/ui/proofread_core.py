@@ -209,26 +209,16 @@ def save(begun: Begun, path: Path, stack: Volume | None = None) -> Steps[Path]:
     """
     from napari_scutoid.io.suffixes import MATLAB
 
-    session = begun.session
     if stack is None and path.suffix.lower() not in MATLAB:
-        yield from session.save(path)
-        return path
-    from napari_scutoid.proofread.export import export_corrected
-    from napari_scutoid.proofread.saving import Corrected
-
-    journals = () if session.journal is None else (session.journal,)
-    made = Corrected(
-        begun.base, session.labels, session.lumen, dict(session.states), session.base, session.history, journals
-    )
-    yield from export_corrected(path, made, session.index, stack=stack, keep=session.scene().locked)
+        yield from begun.session.save(path)
+    else:
+        yield from begun.session.export(path, stack)
     return path
 
 
 def save_truth(begun: Begun, path: Path, image: Volume) -> Steps[Path]:
     """Write the image with its accepted cells, to train with; the session must not change meanwhile."""
-    from napari_scutoid.proofread.truth import write_truth
-
-    yield from write_truth(path, image, begun.session.scene())
+    yield from begun.session.save_truth(path, image)
     return path
 
 
