@@ -65,15 +65,6 @@ def test_a_lumen_full_of_stain_keeps_its_boundary_and_a_dark_one_moves() -> None
     assert (filled.lumen != near.lumen).mean() < 0.01
 
 
-def test_kept_cells_are_those_of_the_nearest_voxels() -> None:
-    truth, image = tissue()
-    coarse = coarse_of(truth)
-    near = labels_to_shape(coarse, FINE).data
-    made = drain(resnapping(coarse, image, keep=[3])).data
-    np.testing.assert_array_equal(made == 3, near == 3)
-    assert (made != near).any()
-
-
 def test_it_is_the_same_in_pieces_and_read_lazily() -> None:
     rng = np.random.default_rng(0)
     coarse = Labels(rng.integers(0, 4, (6, 7, 8)).repeat(2, 0).repeat(2, 1).repeat(2, 2).astype(np.uint32))

@@ -14,7 +14,7 @@ from napari_scutoid.progress import Progress
 from napari_scutoid.steps.resampling import nearest_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -121,8 +121,6 @@ class Resnapped:
         Bright membranes, or how probable walls are, on the fine grid; read tile by tile.
     band : float
         Distance from a boundary, in coarse voxels, up to which voxels may change their cell; above 0, at most 1.
-    keep : collection of int
-        Cells none of whose voxels change.
     tile : tuple of 3 ints
         Voxels that are computed at a time.
 
@@ -144,7 +142,6 @@ class Resnapped:
         image: Volume,
         *,
         band: float = BAND,
-        keep: Collection[int] = (),
         tile: tuple[int, int, int] = TILE,
     ) -> None:
         if any(n > m for n, m in zip(labels.shape, image.shape, strict=True)):
@@ -155,7 +152,6 @@ class Resnapped:
         self.chunks: tuple[int, ...] = tuple(map(min, tile, image.shape))
         self._image, self._band = image, band
         self._numbers, self._ids = _numbered(labels)
-        self._kept = (self._ids > 0) & np.isin(self._ids, np.array(sorted(keep), np.uint32))
         self._axes = [_Axis.between(n, m) for n, m in zip(labels.shape, image.shape, strict=True)]
         self._ratios = [m / n for n, m in zip(labels.shape, image.shape, strict=True)]
         self._looked: _Look | None = None
@@ -211,9 +207,7 @@ class Resnapped:
         numbers, depth = (_with_layer(array, first, stop) for array in (self._numbers, look.depth))
         moved = [axis.moved(1 - at) for axis, at in zip(axes, first, strict=True)]
         regions: NDArray[np.uint32]
-        regions, closeness, is_dazzled = starts(
-            numbers, depth, self._kept, look.dazzling, self._band, *zip(*moved, strict=True)
-        )
+        regions, closeness, is_dazzled = starts(numbers, depth, look.dazzling, self._band, *zip(*moved, strict=True))
         slowness = self._membranes(outer, look)
         slowness[is_dazzled] = 0
         slowness *= _MEMBRANE
@@ -221,10 +215,7 @@ class Resnapped:
         slowness += closeness
         slowness += _FREE
         z, y, x = (max(1, round(4 * max(self._ratios) / ratio)) for ratio in self._ratios)
-        divide(regions, np.rint(slowness, out=slowness).astype(np.uint8), self._kept, (z, y, x), len({z, y, x}))
-        if not regions.all():  # kept cells shut something off
-            left = regions == 0
-            regions[left] = numbers[np.ix_(*(axis.nearest for axis in moved))][left]
+        divide(regions, np.rint(slowness, out=slowness).astype(np.uint8), (z, y, x), len({z, y, x}))
         inner = regions[tile.shifted([-n for n in outer.start]).slices]
         self._lumen[tile.start] = np.packbits(inner == _LUMEN)
         return inner
@@ -297,7 +288,6 @@ def resnapping(
     image: Volume,
     *,
     band: float = BAND,
-    keep: Collection[int] = (),
     tile: tuple[int, int, int] = TILE,
 ) -> Steps[Labels]:
     """Bring labels to the grid of an image, their boundaries to its membranes.
@@ -314,7 +304,7 @@ def resnapping(
     Labels
         On the image's grid, with its voxel size and origin; also the lumen, where there was one.
     """
-    made = Resnapped(labels, image, band=band, keep=keep, tile=tile)
+    made = Resnapped(labels, image, band=band, tile=tile)
     data = np.empty(image.shape, np.uint32)
     lumen = None if labels.lumen is None else np.empty(image.shape, np.bool_)
     tiles = list(made.tiles())

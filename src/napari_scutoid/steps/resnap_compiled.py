@@ -49,7 +49,6 @@ def depth_of(numbers: NDArray[np.uint32]) -> NDArray[np.uint8]:
 def starts(
     numbers: NDArray[np.uint32],
     depth: NDArray[np.uint8],
-    kept: NDArray[np.bool_],
     dazzling: NDArray[np.bool_],
     band: float,
     nearest: tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]],
@@ -64,8 +63,8 @@ def starts(
     ----------
     numbers, depth : ndarray, shape (cz, cy, cx)
         Regions of the coarse voxels, with a layer around, and what `depth_of` says of them.
-    kept, dazzling : ndarray of bool
-        By region: whether none of its voxels may change, and whether it outshines the membranes beside it.
+    dazzling : ndarray of bool
+        By region: whether it outshines the membranes beside it.
     band : float
         Distance from a boundary, in coarse voxels, up to which voxels may change; at most 1.
     nearest, lower : three arrays of int, shapes (nz,), (ny,), (nx,)
@@ -116,7 +115,7 @@ def starts(
                             if dazzling[other]:
                                 is_dazzled[z, y, x] = True
                 is_core = state == THIN and is_middle[0][z] and is_middle[1][y] and is_middle[2][x]
-                if is_core or kept[own] or distance >= band * band:
+                if is_core or distance >= band * band:
                     seeds[z, y, x] = own
                 n = 0
                 for corner in range(8):
@@ -143,14 +142,13 @@ def starts(
 def divide(
     regions: NDArray[np.uint32],
     slowness: NDArray[np.uint8],
-    kept: NDArray[np.bool_],
     steps: tuple[int, int, int],
     n_lengths: int,
 ) -> None:
-    """Give every voxel of 0 to the region whose front arrives first, in place; where none does, it stays 0.
+    """Give every voxel of 0 to the region whose front arrives first, in place.
 
-    Fronts start at once from all other voxels that are not kept as they are, and go through faces; entering a voxel
-    takes its slowness times the length of the step. Dijkstra's algorithm, with a queue for each arrival time [1]_.
+    Fronts start at once from all other voxels, and go through faces; entering a voxel takes its slowness times the
+    length of the step. Dijkstra's algorithm, with a queue for each arrival time [1]_.
 
     Parameters
     ----------
@@ -158,8 +156,6 @@ def divide(
         0 where they are to grow.
     slowness : ndarray of uint8, same shape
         At least 1.
-    kept : ndarray of bool
-        By region: whether it neither shrinks nor grows.
     steps : tuple of 3 ints
         Lengths of a step along z, y, x; at least 1.
     n_lengths : int
@@ -185,7 +181,7 @@ def divide(
         if at < flat.size:
             voxel, at = at, at + 1
             region = flat[voxel]
-            if kept[region] or not is_done[voxel]:
+            if not is_done[voxel]:
                 continue
         else:
             entry = first[now % n_times]
