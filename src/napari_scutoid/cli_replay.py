@@ -67,7 +67,7 @@ def replay(
     with ExitStack() as stack:
         opened = [stack.enter_context(Journal.read(path)) for path in journals]
         stated = opened[0].base
-        grid = with_lumen(_read(labels, dataset, axes, stated), stated)
+        grid = with_lumen(_read(labels, dataset, axes, stated), stated, axes)
         base = follow(Base.of(grid))
         refuse_base(output, base)
         journal = opened[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from scripted import Fill, base, begin
@@ -47,6 +48,20 @@ def test_replay_is_what_the_session_showed(gland, capsys):
     assert made["journals"] == [str(journal)]
     assert len(made["base"]["sha256"]) == 64
     assert "1,12" in out.with_name("out.cells.csv").read_text()
+
+
+def test_a_lumen_has_the_axes_that_were_said_of_the_labels(tmp_path):
+    labels = base(lumen=True)
+    labels.lumen[2, 2, 5] = True
+    file, journal, out = (tmp_path / name for name in ("gland.h5", "gland.corrections.sqlite", "out.h5"))
+    with h5py.File(file, "w") as stored:
+        stored["label"], stored["lumen"] = labels.data.swapaxes(1, 2), labels.lumen.swapaxes(1, 2).astype(np.uint8)
+    session = begin(journal, labels)
+    session.do(Fill(LEFT, 1))
+    session.close()
+    assert scutoid("replay", file, journal, "-o", out, "--axes", "ZXY") == 0
+    assert (open_labels(out, "label").data == session.labels).all()
+    assert (open_volume(out, "lumen").data[:] == session.lumen).all()
 
 
 def test_journals_that_collide_are_listed(gland, capsys):

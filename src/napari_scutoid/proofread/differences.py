@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_scutoid.proofread.edits.merge import named
 from napari_scutoid.steps.cell_table import cell_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -195,16 +196,13 @@ def differences(
         words = _in_words(before, after, shared, was, becomes, least)
         if not words:
             continue
-        boxes = [index.box(cell) for cell in before]
-        boxes += [Box.between(table.first[rows[cell]], table.last[rows[cell]] + 1) for cell in after]
-        box = boxes[0]
-        for other in boxes[1:]:
-            box = box.union(other)
+        boxes = [Box.between(table.first[rows[cell]], table.last[rows[cell]] + 1) for cell in after]
+        box = reduce(Box.union, [index.box(cell) for cell in before] + boxes)
         stays = sum(shared.get((cell, cell), 0) for cell in before)
         changed = max(sum(was[cell] for cell in before), sum(becomes[cell] for cell in after)) - stays
         place = index.centroid(before[0]) if before else tuple(table.centroid[rows[after[0]]].tolist())
         sizes = tuple(becomes[cell] for cell in after)
-        packed = _packed(new[box.slices], after)
+        packed = _packed(new, box, after, boxes)
         found.append(Proposal(before, after, words, place, sizes, changed, box, packed))
     return sorted(found, key=lambda one: (-one.changed, one.old, one.new))
 
@@ -262,11 +260,11 @@ def _in_words(
     return f"{named(before)} become {len(after)} other cells"
 
 
-def _packed(part: NDArray[np.uint32], cells: tuple[int, ...]) -> bytes:
-    """Return what a piece of the new labels says of a group, as `Proposal.packed`."""
-    codes = np.where(part == 0, np.uint16(0), _OTHER)
-    for number, cell in enumerate(cells, start=1):
-        codes[part == cell] = number
+def _packed(new: NDArray[np.uint32], box: Box, cells: tuple[int, ...], boxes: Sequence[Box]) -> bytes:
+    """Return what a piece of the new labels says of a group, as `Proposal.packed`; each cell's own box is looked at."""
+    codes = np.where(new[box.slices] == 0, np.uint16(0), _OTHER)
+    for number, (cell, own) in enumerate(zip(cells, boxes, strict=True), start=1):
+        codes[own.shifted([-first for first in box.start]).slices][new[own.slices] == cell] = number
     return zlib.compress(codes.tobytes(), 1)
 
 

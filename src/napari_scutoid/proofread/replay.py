@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_scutoid.errors import ScutoidError
 from napari_scutoid.proofread.base import Base
 from napari_scutoid.proofread.present import Present
 from napari_scutoid.proofread.saving import Corrected
@@ -51,8 +52,18 @@ def replay(labels: Labels, journal: Journal, journals: Sequence[Path] = ()) -> S
     return Corrected(labels, present.labels, present.lumen, present.states, base, journal.history, named)
 
 
-def with_lumen(labels: Labels, base: Base) -> Labels:
-    """Return labels with the lumen that corrections started from, where their file holds it."""
+def with_lumen(labels: Labels, base: Base, axes: str | None = None) -> Labels:
+    """Return labels with the lumen that corrections started from, where their file holds it.
+
+    Parameters
+    ----------
+    labels : Labels
+        As a file has them.
+    base : Base
+        What the journal says of it.
+    axes : str, optional
+        What the labels' axes were said to be; the lumen's are the same.
+    """
     from napari_scutoid.io.open import inspect, open_volume
 
     if not base.lumen_sha256 or labels.source is None:
@@ -60,7 +71,10 @@ def with_lumen(labels: Labels, base: Base) -> Labels:
     for found in inspect(labels.source.path).datasets:
         if found.guess not in ("mask", "labels") or found.path == labels.source.dataset:
             continue
-        mask = open_volume(labels.source.path, found.path)
+        try:
+            mask = open_volume(labels.source.path, found.path, axes=axes)
+        except ScutoidError:  # another data set may have other axes
+            continue
         if mask.shape != labels.shape:
             continue
         lumen = np.asarray(mask.data[:]) != 0
