@@ -103,6 +103,17 @@ def test_a_thread_is_not_torn():
         Smooth(2, sigma=8).plan(scene)
 
 
+def test_smoothing_swallows_no_other_cell():
+    labels = block((4, 4, slice(6, 9)))
+    labels[0, 0, 0] = 3
+    labels[8, 0, 4:6] = 4
+    scene = scene_of(labels)
+    after = applied(scene, Smooth(1).plan(scene))
+    assert not (after[:, :, 6:] == 1).any()
+    for small in (3, 4):
+        np.testing.assert_array_equal(after == small, labels == small)
+
+
 @pytest.mark.parametrize("sigma", [0, -1, np.nan, np.inf])
 def test_strengths_that_make_no_sense(sigma):
     with pytest.raises(ScutoidError, match="strength"):
@@ -133,6 +144,37 @@ def test_the_outside_and_the_lumen_are_no_gaps():
     after = applied(scene, GrowIntoGaps((1, 2), 3).plan(scene))
     assert after[2].all()
     assert not after[lumen].any()
+
+
+def test_a_strip_at_the_stacks_border_is_no_gap():
+    """Beyond the border the outside goes on: what is narrow there is not enclosed."""
+    labels = np.zeros((12, 8, 8), np.uint32)
+    labels[3:10] = 1
+    assert GrowIntoGaps((1,), 4).plan(scene_of(labels)).is_empty
+    through = np.ones((12, 8, 8), np.uint32)
+    through[:, 3:5] = 0
+    scene = scene_of(through)
+    assert applied(scene, GrowIntoGaps((1,), 4).plan(scene)).all()
+
+
+def test_no_cell_grows_along_gaps_farther_than_across_one():
+    labels = np.ones((9, 9, 40), np.uint32)
+    labels[4] = 0
+    labels[:, :, :3] = 2
+    scene = scene_of(labels)
+    after = applied(scene, GrowIntoGaps((2,), 1).plan(scene))
+    assert np.flatnonzero(after[4, 4] == 2).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_gap_does_not_depend_on_what_else_is_looked_at():
+    """What closes a gap may lie farther from the cell than the gap does."""
+    labels = np.zeros((1, 23, 23), np.uint32)
+    labels[0, 9:14, :3] = 1
+    labels[0, :7], labels[0, 16:] = 2, 2
+    labels[0, 9:14, 12:] = 2
+    scene = scene_of(labels)
+    alone, both = (applied(scene, GrowIntoGaps(cells, 3).plan(scene)) for cells in ((1,), (1, 2)))
+    np.testing.assert_array_equal((alone > 0)[:, :, :9], (both > 0)[:, :, :9])
 
 
 def test_accepted_cells_do_not_grow():

@@ -120,28 +120,44 @@ class Canvas:
         return int(ids[np.argmax(counts)]) if len(ids) else 0
 
     def _gaps(self, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which empty voxels lie between cells: a closing of the tissue, lumen included, holds them."""
-        gaps = np.zeros(asked.shape, np.bool_)
+        """Return which empty voxels lie in gaps between cells, as far as it is asked."""
+        found = np.zeros(asked.shape, np.bool_)
         inner = Box.of(asked)
-        if inner is None:
-            return gaps
-        import edt
+        if inner is not None:
+            width = max(GAP * typical_diameter(self._scene), 1.5 * min(self._scene.spacing))
+            found[inner.slices] = gaps(self._scene, inner.shifted(self._box.start), width)
+        return found
 
-        spacing = self._scene.spacing
-        width = max(GAP * typical_diameter(self._scene), 1.5 * min(spacing))
-        margin = [int(2 * width / edge) + 2 for edge in spacing]
-        asked_box = inner.shifted(self._box.start)
-        around = asked_box.padded(margin, self._scene.shape)
-        empty = (self._scene.labels[around.slices] == 0) & ~lumen_in(self._scene, around)
-        if empty.all():
-            return gaps
-        # Beyond the stack things go on as at its border, or a strip of background there would be a gap.
-        cut = [np.subtract(asked_box.start, around.start), np.subtract(around.stop, asked_box.stop)]
-        empty = np.pad(empty, np.subtract(margin, cut).T, mode="edge")
-        wide = edt.edt(empty, anisotropy=spacing, parallel=0) > width
-        closed = edt.edt(~wide, anisotropy=spacing, parallel=0) > width if wide.any() else np.ones_like(empty)
-        gaps[inner.slices] = closed[Box((margin[0], margin[1], margin[2]), inner.shape).slices]
-        return gaps
+
+def gaps(scene: Scene, box: Box, width: float) -> NDArray[np.bool_]:
+    """Return which empty voxels of a box lie between cells: those that a closing of the tissue holds.
+
+    Parameters
+    ----------
+    scene : Scene
+        Lumen counts as tissue.
+    box : Box
+        Where; as much around it is read as decides.
+    width : float
+        Of the ball that closes, the radius: half of how wide a gap may be, in the units of the spacing.
+    """
+    import edt
+
+    spacing = tuple(map(float, scene.spacing))
+    margin = [int(2 * width / edge) + 2 for edge in spacing]
+    around = box.padded(margin, scene.shape)
+    empty = (scene.labels[around.slices] == 0) & ~lumen_in(scene, around)
+    if empty.all():
+        return np.zeros(box.shape, np.bool_)
+    # Beyond the stack things go on as at its border, or a strip of background there would be a gap.
+    cut = [np.subtract(box.start, around.start), np.subtract(around.stop, box.stop)]
+    empty = np.pad(empty, np.subtract(margin, cut).T, mode="edge")
+    wide = edt.edt(empty, anisotropy=spacing, parallel=0) > width
+    inner = Box((margin[0], margin[1], margin[2]), box.shape).slices
+    found: NDArray[np.bool_] = empty[inner]
+    if wide.any():
+        found &= edt.edt(~wide, anisotropy=spacing, parallel=0)[inner] > width
+    return found
 
 
 def check_cell(scene: Scene, cell: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.proofread.change import Change, Difference
-from napari_scutoid.proofread.edits.guards import PAINTING, check_known, lumen_in
+from napari_scutoid.proofread.edits.guards import PAINTING, check_known, gaps, lumen_in
 from napari_scutoid.proofread.edits.merge import box_of, named
 from napari_scutoid.proofread.edits.pieces import editable, grown, one_cell
 
@@ -146,22 +146,26 @@ class Smooth:
             larger = free & (mine > share)
             share[larger], after[larger] = mine[larger], cell
         # Between two other cells nothing changes: this is about one.
-        return np.where((before == self.cell) | (after == self.cell), after, before)
+        after = np.where((before == self.cell) | (after == self.cell), after, before)
+        for cell, lost in zip(*np.unique(before[after != before], return_counts=True), strict=True):
+            if cell not in (0, self.cell) and lost == scene.index.voxels(int(cell)):  # smoothing deletes no cell
+                after[before == cell] = cell
+        return after
 
 
 @dataclass(frozen=True, slots=True)
 class GrowIntoGaps:
     """Let cells grow into the background between them, each voxel to the nearest.
 
-    A gap is background that a closing of the tissue by a ball fills: what is open to the outside stays outside. The
-    lumen stays lumen.
+    A gap is background that a closing of the tissue by a ball fills: what is open to the outside stays outside, as
+    beyond the stack's border. The lumen stays lumen.
 
     Parameters
     ----------
     cells : tuple of int
         Which may grow.
     distance : float
-        How far they may grow, and half of how wide a gap may be, in the units of the spacing.
+        Half of how wide a gap may be, in the units of the spacing; no cell grows farther than across such a gap.
     """
 
     cells: tuple[int, ...]
@@ -175,6 +179,8 @@ class GrowIntoGaps:
         ScutoidError
             When no cell is named, one is not there or accepted, they span too much, or the distance is not positive.
         """
+        import edt
+
         cells = sorted(set(map(int, self.cells)))
         if not cells or not 0 < self.distance < np.inf:
             raise ScutoidError(
@@ -184,30 +190,14 @@ class GrowIntoGaps:
             )
         for cell in cells:
             check_known(scene, cell)
-        margin = [int(2 * self.distance / edge) + 2 for edge in scene.spacing]
+        margin = [int(2 * self.distance / edge) + 1 for edge in scene.spacing]
         box = box_of(scene, cells).padded(margin, scene.shape)
         before = scene.labels[box.slices]
-        lumen = lumen_in(scene, box)
-        gaps = self._gaps(scene, box, before, lumen)
         mine = np.isin(before, np.array(cells, np.uint32))
-        taken = grown(None, np.where(mine, before, 0), gaps, scene.spacing)
-        gained = gaps & (taken > 0)
+        near = edt.edt(~mine, anisotropy=tuple(map(float, scene.spacing)), parallel=0) <= 2 * self.distance
+        taken = grown(None, np.where(mine, before, 0), near & gaps(scene, box, self.distance), scene.spacing)
         told = {"cells": cells, "distance": self.distance}
-        return _changed("grow into gaps", f"Fill gaps around {named(cells)}", told, box, before, gained, taken)
-
-    def _gaps(self, scene: Scene, box: Box, before: NDArray[np.uint32], lumen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return background that a closing of cells and lumen fills, no farther from a cell than the distance."""
-        import edt
-
-        spacing = tuple(map(float, scene.spacing))
-        empty = (before == 0) & ~lumen
-        if empty.all() or not empty.any():
-            return np.zeros(box.shape, np.bool_)
-        far = edt.edt(empty, anisotropy=spacing, black_border=False) > self.distance
-        outside = edt.edt(~far, anisotropy=spacing, black_border=False) <= self.distance if far.any() else far
-        near = edt.edt(before == 0, anisotropy=spacing, black_border=False) <= self.distance
-        gaps: NDArray[np.bool_] = empty & ~outside & near
-        return gaps
+        return _changed("grow into gaps", f"Fill gaps around {named(cells)}", told, box, before, taken > 0, taken)
 
 
 def _changed(
