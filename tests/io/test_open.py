@@ -147,7 +147,7 @@ def test_numbers_that_are_no_labels_are_a_message(tmp_path: Path, value: float) 
 
 
 def test_labels_are_read_slab_by_slab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_scutoid.io.open._SLAB_BYTES", 3 * 10 * 11 * 8)
+    monkeypatch.setattr("napari_scutoid.io.output.BLOCK_BYTES", 3 * 10 * 11 * 8)
     data = LABELS.astype(float)
     data[8] = 70_000
     np.testing.assert_array_equal(open_labels(h5(tmp_path / "a.h5", label=data)).data, data)

@@ -74,6 +74,33 @@ def test_labels_of_a_file_bring_their_lumen_and_keep_their_journal_beside_it(ask
     begun.session.close()
 
 
+def test_labels_that_are_shown_as_their_file_holds_them_are_not_read_into_a_second_array(asked, file):
+    begun = drain(begin(of_file(asked, file)))
+    assert begun.session.labels is asked.labels.data
+    begun.session.do(Erase(2))
+    begun.session.close()
+    assert set(np.unique(open_labels(file, "label").data)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("how", ["narrow", "of a file", "part", "turned", "read-only"])
+def test_an_array_that_others_may_hold_or_that_cannot_be_changed_is_left_alone(asked, file, tmp_path, cells, how):
+    shown = {
+        "narrow": lambda: cells.astype(np.uint8),
+        "of a file": lambda: np.memmap(tmp_path / "cells.raw", np.uint32, "w+", shape=cells.shape),
+        "part": lambda: np.stack([cells, cells])[1],
+        "turned": lambda: np.asfortranarray(cells),
+        "read-only": cells.copy,
+    }[how]()
+    if how == "of a file":
+        shown[:] = cells
+    shown.flags.writeable = how != "read-only"
+    begun = drain(begin(of_file(replace(asked, labels=Volume(shown, SIZE)), file)))
+    assert begun.told == "" and begun.session.labels is not shown
+    begun.session.do(Erase(2))
+    begun.session.close()
+    np.testing.assert_array_equal(shown, cells)
+
+
 def test_corrections_continue_from_the_file_whatever_the_layer_shows(asked, file):
     first = drain(begin(of_file(asked, file)))
     first.session.do(Erase(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +15,23 @@ from napari_scutoid.io.hdf5 import HDF5
 from napari_scutoid.io.lazy import LazyArray, check_claim, check_memory
 from napari_scutoid.io.mat import Mat5, Mat73
 from napari_scutoid.io.ome_zarr import OmeZarr
+from napari_scutoid.io.output import Key, block_keys
 from napari_scutoid.io.probe import check_survivable
 from napari_scutoid.io.save import save_result
 from napari_scutoid.io.tiff import Tiff
 from napari_scutoid.volume import Labels, Source, Volume, VoxelSize, as_label_array
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["inspect", "open_labels", "open_volume", "save_result"]
+__all__ = ["find_labels", "inspect", "label_blocks", "open_labels", "open_volume", "save_result"]
 
 # The first that recognises a file reads it: a MATLAB 7.3 file is HDF5 too.
 _FORMATS: tuple[Format, ...] = (Mat73(), Mat5(), HDF5(), Tiff(), OmeZarr())
 
 _HEAD_BYTES = 8192
-_SLAB_BYTES = 64 * 2**20
 
 _OPTIONS = {"T": ("time point", "--time"), "C": ("channel", "--channel")}
 # What scores labels takes them whole.
@@ -125,14 +126,58 @@ def open_labels(
     ScutoidError
         As `open_volume`, and when the numbers are no labels: fractions, negative, or above 4294967295.
     """
+    found = find_labels(path, dataset, time=time, axes=axes)
+    check_memory(math.prod(found.shape) * 4, _dataset(found))
+    labels = np.empty(found.shape, np.uint32)
+    for key, ids in label_blocks(found):
+        labels[key] = ids
+    return Labels(labels, found.voxel_size_um, found.origin_um, found.source, found.history)
+
+
+def find_labels(
+    path: str | Path, dataset: str | None = None, *, time: int | None = None, axes: str | None = None
+) -> Volume:
+    """Open labels without reading them, for `label_blocks`; parameters and errors as for `open_labels`."""
     file = Path(path)
     file_format, array = _choose(file, dataset, "labels")
     array, renamed = _with_axes(array, axes)
     data, notes = _open_array(file_format, file, array, None, time, _BY_CONVERTING)
-    labels = _whole_numbers(data, array.path)
     if data.dtype.kind == "f":
         notes += (f"{data.dtype} holding whole numbers narrowed to uint32",)
-    return Labels(labels, array.voxel_size_um, array.origin_um, Source(str(path), array.path), renamed + notes)
+    source = Source(str(path), array.path)
+    return Volume(data, array.voxel_size_um, array.origin_um, source=source, history=renamed + notes)
+
+
+def label_blocks(found: Volume) -> Iterator[tuple[Key, NDArray[np.uint32]]]:
+    """Read labels from their file block by block: doubles never lie in memory whole, no chunk is unpacked twice.
+
+    Parameters
+    ----------
+    found : Volume
+        From `find_labels`.
+
+    Yields
+    ------
+    tuple of 3 slices and ndarray of uint32
+        Where a block lies, and its ids.
+
+    Raises
+    ------
+    ScutoidError
+        When the file is damaged, or the numbers are no labels.
+    """
+    for key in block_keys(found.data):
+        try:
+            ids = as_label_array(found.data[key])
+        except ValueError as error:
+            raise ScutoidError(
+                f"`{_dataset(found)}` holds no labels", str(error), "name the data set with one whole number per cell"
+            ) from error
+        yield key, ids
+
+
+def _dataset(found: Volume) -> str:
+    return "" if found.source is None else found.source.dataset
 
 
 def _format_of(file: Path) -> Format:
@@ -336,22 +381,6 @@ def _fixed_axes(
         fixed[extra[axis]] = index
         notes.append(f"{what} {index} of {length}")
     return fixed, tuple(notes)
-
-
-def _whole_numbers(data: LazyArray | NDArray[Any], name: str) -> NDArray[np.uint32]:
-    """Read labels slab by slab, so that doubles never lie in memory whole."""
-    nz, ny, nx = data.shape
-    check_memory(nz * ny * nx * 4, name)
-    labels = np.empty((nz, ny, nx), np.uint32)
-    thickness = max(1, _SLAB_BYTES // (ny * nx * data.dtype.itemsize))
-    for z in range(0, nz, thickness):
-        try:
-            labels[z : z + thickness] = as_label_array(data[z : z + thickness])
-        except ValueError as error:
-            raise ScutoidError(
-                f"`{name}` holds no labels", str(error), "name the data set with one whole number per cell"
-            ) from error
-    return labels
 
 
 def _given_voxel_size(values: Sequence[float]) -> VoxelSize:

@@ -126,13 +126,20 @@ class ProofreadWidget(Dock):
             return
         labels, image, walls, _ = self.start.value()
         asked = self._asked(journal)
+        # The session takes the layer's own array: what is painted while it is read would be in no journal.
+        was_editable, labels.editable = labels.editable, False
+
+        def leave() -> None:
+            labels.editable = was_editable
+            labels.refresh()
 
         def done(begun: Begun) -> None:
             self._on_begun(begun, labels, image, walls, "" if joined is None else joined.words)
             if joined is not None:
                 self.correction.joining.tell(joined.left_out)
 
-        self.panel.run("Beginning", lambda: self._core.begin(asked), done)
+        if not self.panel.run("Beginning", lambda: self._core.begin(asked), done, otherwise=leave):
+            leave()
 
     def _asked(self, journal: Path | None) -> Asked:
         labels, image, walls, author = self.start.value()
@@ -159,7 +166,9 @@ class ProofreadWidget(Dock):
             self.panel.say("The layer is gone: nothing was begun.")
             return
         session = begun.session
-        if layer.data is not session.labels:
+        if layer.data is session.labels:
+            layer.refresh()  # the edits of a journal were done again in it
+        else:
             layer.data = session.labels
         about = {"kind": "labels", "history": ()} | _about(layer)
         layer.metadata[layers.METADATA] = about | {"source": begun.base.source, JOURNAL: str(session.journal)}

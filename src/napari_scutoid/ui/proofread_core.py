@@ -48,7 +48,8 @@ class Asked:
     Parameters
     ----------
     labels : Volume
-        The cells as they are shown.
+        The cells as they are shown. Their array becomes the session's own, and is changed from then on, where it is in
+        memory and holds what was there before the first edit.
     name : str
         Of what is shown.
     author : str
@@ -240,11 +241,10 @@ class ProofreadCore:
 
 def _base(asked: Asked) -> Steps[tuple[Labels, str]]:
     """Return the labels from before the first edit, which a file holds, and what to tell the user."""
-    own = yield from _in_file(asked)
     grid: dict[str, Any] = {"voxel_size_um": asked.labels.voxel_size_um, "origin_um": asked.labels.origin_um}
+    own = yield from _in_file(asked)
     if own is not None:
-        if asked.is_corrected or (yield from _is_same(own.data, asked.labels.data)):
-            return replace(own, **grid), ""
+        return replace(own, **grid), ""
     if asked.journal is not None:
         raise ScutoidError(
             "The corrections were not continued",
@@ -257,34 +257,32 @@ def _base(asked: Asked) -> Steps[tuple[Labels, str]]:
 
 
 def _in_file(asked: Asked) -> Steps[Labels | None]:
-    """Return the labels in their file, with its lumen; None where there is none, or it holds no such labels."""
-    from napari_scutoid.io.open import inspect, open_labels, open_volume
-
+    """Return the labels in their file, with its lumen; None where there is none, or it does not hold what is shown."""
     yield Progress("Reading the labels")
     if asked.file is None:
         return None
     try:
-        labels = open_labels(asked.file, asked.dataset, axes=asked.axes)
-        if labels.shape != asked.labels.shape:
-            return None
-        for found in inspect(asked.file).datasets:
-            if found.path.split("/")[-1] in LUMEN_NAMES and sorted(found.shape) == sorted(labels.shape):
-                lumen = open_volume(asked.file, found.path, axes=asked.axes).data[:]
-                if lumen.shape == labels.shape:
-                    labels = replace(labels, lumen=lumen != 0)
+        return (yield from _read(asked.file, asked))
     except ScutoidError:
         if asked.journal is not None:
             raise
         return None
+
+
+def _read(file: Path, asked: Asked) -> Steps[Labels | None]:
+    from napari_scutoid.io.open import find_labels, inspect, open_volume
+    from napari_scutoid.proofread.base import read_labels
+
+    found = find_labels(file, asked.dataset, axes=asked.axes)
+    labels = yield from read_labels(found, None if asked.is_corrected else asked.labels.data)
+    if labels is None or labels.shape != asked.labels.shape:
+        return None
+    for other in inspect(file).datasets:
+        if other.path.split("/")[-1] in LUMEN_NAMES and sorted(other.shape) == sorted(labels.shape):
+            lumen = open_volume(file, other.path, axes=asked.axes).data[:]
+            if lumen.shape == labels.shape:
+                labels = replace(labels, lumen=lumen != 0)
     return labels
-
-
-def _is_same(one: NDArray[Any], other: ArrayLike) -> Steps[bool]:
-    for z in range(one.shape[0]):
-        yield Progress("Comparing with the file", z, one.shape[0])
-        if (one[z] != other[z]).any():
-            return False
-    return True
 
 
 def _in_memory(data: ArrayLike) -> NDArray[Any]:
