@@ -272,8 +272,11 @@ def test_a_stack_opened_another_day_continues(qtbot, begun, make_widget, file):
     other = ViewerModel()
     layers.add_labels(other, open_labels(file), "tomorrow", {})
     widget = make_widget(other)
+    shown = other.layers["tomorrow"]
     begin(qtbot, widget)
     assert ids(widget) == {1, 2} and titles(widget)[-1] == "Delete cell 3"
+    # It is corrected in place, and the image follows.
+    assert set(np.unique(shown._slice.image.raw)) == {0, 1, 2}
 
 
 def test_two_windows_do_not_correct_with_one_journal(qtbot, begun, make_widget, file, told):
@@ -413,8 +416,10 @@ def test_a_session_that_cannot_begin_is_told_and_leaves_the_dock_usable(qtbot, m
         raise error
 
     widget = make_widget(viewer, ProofreadCore(begin=wrong))
-    begin(qtbot, widget)
-    assert len(told) == 1 and not widget.is_correcting and widget.begin_button.isEnabled()
+    widget.begin_button.click()
+    assert not cells.editable  # what is painted now would be in no journal
+    idle(qtbot, widget)
+    assert len(told) == 1 and not widget.is_correcting and widget.begin_button.isEnabled() and cells.editable
 
 
 def test_what_segment_left_is_saved_first(qtbot, make_widget, tmp_path):
