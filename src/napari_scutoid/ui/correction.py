@@ -219,6 +219,7 @@ class Correction(QObject):
         )
         if self._bench.sees_card:
             self._bench.card.setValue(self._facts(session))
+        self.again.refresh()
         self.reviewing.refresh()
 
     def _facts(self, session: Session) -> SessionFacts:

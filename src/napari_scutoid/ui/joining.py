@@ -112,9 +112,9 @@ class Joining(QObject):
         if session is None:
             return
         self._settle()
-        self._editing.hold(HELD)
-        if not self._jobs.run(title, lambda: job(session), then, otherwise=self._free):
-            self._free()
+        # Where another job runs, that one may hold the edits.
+        if self._jobs.run(title, lambda: job(session), then, otherwise=self._free):
+            self._editing.hold(HELD)
 
     def _on_met(self, met: Met) -> None:
         self._free()
