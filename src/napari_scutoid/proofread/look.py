@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_scutoid.box import Box
     from napari_scutoid.proofread.index import CellIndex
     from napari_scutoid.proofread.opinion import Opinion, Overlap
-    from napari_scutoid.proofread.scene import Scene
+    from napari_scutoid.proofread.scene import Evidence, Scene
     from napari_scutoid.steps.walls import Unit
 
 _ACROSS = 16
@@ -95,15 +95,55 @@ class Look:
     overlaps: tuple[Overlap, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A cell's box on a coarser grid, with a margin of a voxel where the stack goes on: what edits may change of it.
+
+    Parameters
+    ----------
+    cell, voxels : int
+        Its id, and its voxels on the labels' grid.
+    box, around : Box
+        Where it lies, and what was read.
+    step : tuple of 3 ints
+        Voxels taken for one.
+    labels, lumen : ndarray
+        Copies; no lumen where there is none.
+    picked : tuple of 3 slices
+        Which voxels of `around` they are.
+    """
+
+    cell: int
+    voxels: int
+    box: Box
+    around: Box
+    step: Step
+    labels: NDArray[np.uint32]
+    lumen: NDArray[np.bool_] | None
+    picked: tuple[slice, slice, slice]
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which voxels are the cell's."""
+        inside: NDArray[np.bool_] = self.labels == self.cell
+        return inside
+
+    @property
+    def places(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """Where the voxels' middles lie on the labels' grid, by axis."""
+        first, stop = self.around.start, self.around.stop
+        z, y, x = (np.arange(a, b)[cut] for a, b, cut in zip(first, stop, self.picked, strict=True))
+        return z, y, x
+
+
 class _Piece(NamedTuple):
-    """A cell's box on a coarser grid, with a margin of a voxel where the stack goes on."""
+    """The same with what the image says."""
 
     labels: NDArray[np.uint32]
     boundary: NDArray[np.float32]
     image: NDArray[Any] | None
     lumen: NDArray[np.bool_] | None
     places: tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
-    """Of the voxels' middles on the labels' grid, by axis."""
 
 
 def usual_step(index: CellIndex) -> Step:
@@ -130,15 +170,20 @@ def look_at(scene: Scene, cell: int, step: Step, opinions: tuple[Opinion, ...] =
     opinions : tuple of Opinion
         What else was seen in the stack.
     """
-    index = scene.index
-    box = index.box(cell)
-    step = _coarse_enough(box, step)
-    piece = _read(scene, box, step)
-    inside = piece.labels == cell
-    if not inside.any():  # so thin that the coarser grid misses it
-        step = (1, 1, 1)
-        piece = _read(scene, box, step)
-        inside = piece.labels == cell
+    return look(see(scene, cell, step), scene, opinions)
+
+
+def see(scene: Scene, cell: int, step: Step) -> Seen:
+    """Copy what edits may change of a cell, quickly: they wait meanwhile. Parameters as for `look_at`."""
+    seen = _seen(scene, cell, _coarse_enough(scene.index.box(cell), step))
+    # Some are so thin that the coarser grid misses them.
+    return seen if seen.inside.any() else _seen(scene, cell, (1, 1, 1))
+
+
+def look(seen: Seen, scene: Scene, opinions: tuple[Opinion, ...] = ()) -> Look:
+    """Look at a cell as it was seen; of the scene, only what no edit changes counts."""
+    inside, step = seen.inside, seen.step
+    piece = _with_image(seen, scene.evidence)
     spacing = (scene.spacing[0] * step[0], scene.spacing[1] * step[1], scene.spacing[2] * step[2])
     unit = relative_spacing(spacing)
     mean, covariance = _moments(inside, piece, scene)
@@ -149,7 +194,7 @@ def look_at(scene: Scene, cell: int, step: Step, opinions: tuple[Opinion, ...] =
     apical, basal, patches = _free(inside, piece)
     deep, outline, open_ = _evidence(inside, piece, unit)
     return Look(
-        index.voxels(cell),
+        seen.voxels,
         mean,
         covariance,
         cut,
@@ -159,7 +204,7 @@ def look_at(scene: Scene, cell: int, step: Step, opinions: tuple[Opinion, ...] =
         pieces,
         astray,
         _holes(inside),
-        _cap(inside, box, scene.shape[0]),
+        _cap(inside, seen.box, scene.shape[0]),
         deep,
         outline,
         open_,
@@ -179,23 +224,28 @@ def _coarse_enough(box: Box, step: Step) -> Step:
     return z, y, x
 
 
-def _read(scene: Scene, box: Box, step: Step) -> _Piece:
+def _seen(scene: Scene, cell: int, step: Step) -> Seen:
+    box = scene.index.box(cell)
     around = box.padded(step, scene.shape)
-    middles = [np.arange(n)[s // 2 :: s] for n, s in zip(around.shape, step, strict=True)]
-    if any(len(m) == 0 for m in middles):
-        middles = [m if len(m) else np.array([0]) for m in middles]
-    picked = tuple(slice(int(m[0]), None, s) for m, s in zip(middles, step, strict=True))
-    image = scene.evidence.image(around) if around.size <= _LARGEST_READ else None
+    # Where an axis is too short for a middle, its first voxel stands for all.
+    z, y, x = (slice(s // 2 if s // 2 < n else 0, None, s) for n, s in zip(around.shape, step, strict=True))
+    labels = np.array(scene.labels[around.slices][z, y, x], order="C")
+    lumen = None if scene.lumen is None else scene.lumen[around.slices][z, y, x].copy()
+    return Seen(cell, scene.index.voxels(cell), box, around, step, labels, lumen, (z, y, x))
+
+
+def _with_image(seen: Seen, evidence: Evidence) -> _Piece:
+    image = evidence.image(seen.around) if seen.around.size <= _LARGEST_READ else None
     return _Piece(
-        np.ascontiguousarray(scene.labels[around.slices][picked]),
-        _boundary(scene, around, step, picked),
-        None if image is None else image[picked],
-        None if scene.lumen is None else scene.lumen[around.slices][picked],
-        tuple(m + first for m, first in zip(middles, around.start, strict=True)),  # type: ignore[arg-type]
+        seen.labels,
+        _boundary(evidence, seen.around, seen.step, seen.picked),
+        None if image is None else image[seen.picked],
+        seen.lumen,
+        seen.places,
     )
 
 
-def _boundary(scene: Scene, box: Box, step: Step, picked: tuple[slice, ...]) -> NDArray[np.float32]:
+def _boundary(evidence: Evidence, box: Box, step: Step, picked: tuple[slice, slice, slice]) -> NDArray[np.float32]:
     """Return the mean evidence in each coarse voxel, so that no thin wall falls between two; 0 to 1."""
     from scipy.ndimage import uniform_filter1d
 
@@ -204,9 +254,9 @@ def _boundary(scene: Scene, box: Box, step: Step, picked: tuple[slice, ...]) -> 
 
         planes = range(box.start[0] + (picked[0].start or 0), box.stop[0], step[0])
         rows = [Piece((z, *box.start[1:]), (1, *box.shape[1:])) for z in planes]
-        found = np.concatenate([scene.evidence.boundary(row)[(slice(None), *picked[1:])] for row in rows])
+        found = np.concatenate([evidence.boundary(row)[(slice(None), *picked[1:])] for row in rows])
         return _as_share(found)
-    found = scene.evidence.boundary(box)
+    found = evidence.boundary(box)
     for axis in (2, 1, 0):  # thinned out at once, so that the next axis has less to average
         along = tuple(picked[axis] if other == axis else slice(None) for other in range(3))
         found = found if step[axis] == 1 else uniform_filter1d(found, step[axis], axis, mode="nearest")
