@@ -163,6 +163,45 @@ def test_a_merged_journal_appears_whole_or_not_at_all(tmp_path):
     assert path.read_bytes() == before
 
 
+def joined(one, other, path):
+    drain(merged(one, other).write(path, one.base))
+    return begin(path)
+
+
+def test_a_colleague_whose_edits_were_added_before_goes_on(tmp_path):
+    one, other = done(Fill(LEFT)), done(Fill(RIGHT), Accept((2,)), author="Ben")
+    both = joined(one, other, tmp_path / "both.sqlite")
+    other.do(Note((41,), "b"))
+    other.do(Fill(Box((1, 2, 3), (1, 1, 2)), 41))
+    other.do(Fill(Box((2, 2, 3), (1, 1, 2))))
+    found = merged(both, other)
+    assert found.collisions == found.left_out == ()
+    assert len(found.entries) == 6
+    made, _ = replayed(found, one)
+    assert (made.labels[LEFT.slices] == 41).all()
+    assert (made.labels[:2, 2:3, 3:5] == 42).all()
+    assert made.states[42].note == "b"
+    assert set(np.unique(made.labels[2])) == {0, 1, 2, 3, 40, 43}
+    again = merged(joined(both, other, tmp_path / "again.sqlite"), other)
+    assert [entry.change for entry in again.entries] == [entry.change for entry in found.entries]
+
+
+@pytest.mark.parametrize(("keep", "note"), [("first", "a"), ("second", "b"), (None, "")])
+def test_of_a_colleague_who_goes_on_only_new_edits_collide(tmp_path, keep, note):
+    one, other = done(Fill(LEFT)), done(Fill(RIGHT), author="Ben")
+    both = joined(one, other, tmp_path / "both.sqlite")
+    both.do(Note((42,), "a"))
+    both.do(Note((1,), "mine"))
+    other.do(Note((41,), "b"))
+    found = merged(both, other, keep)
+    (collision,) = found.collisions
+    assert collision.cells == (42,)
+    assert [len(version) for version in (collision.first, collision.second)] == [1, 1]
+    made, _ = replayed(found, one)
+    assert ("" if 42 not in made.states else made.states[42].note) == note
+    assert made.states[1].note == "mine"
+
+
 def test_other_labels_are_refused():
     one, other = begin(), begin(labels=base(lumen=True))
     with pytest.raises(ScutoidError, match="another lumen"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from napari_scutoid.proofread.change import Change, Difference, StateChange, cel
 from napari_scutoid.proofread.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -136,7 +136,8 @@ def merge_journals(
     base : Base
         The labels.
     first, second : Journal
-        The journals; edits that both begin with, as copies of one journal do, are made once.
+        The journals. Edits that both have are made once: copies of one journal begin with the same, and a colleague
+        whose edits were added before goes on in a journal that still has them.
     keep : {"first", "second"}, optional
         Whose version of a collision to make, one for all or one for each; without it, neither.
 
@@ -150,11 +151,13 @@ def merge_journals(
     for journal in (first, second):
         journal.check_base(base)
     one, other = ([Entry(j.history[step], j.change(step)) for step in j.history.line()] for j in (first, second))
-    n = _n_shared(one, other)
-    shared = one[:n]
-    largest = max([base.largest, *(max(_ids_of(entry.change), default=0) for entry in shared)])
-    new_ids = _new_ids(other[n:], largest, first.largest, max(first.largest, second.largest))
-    sides = _Side(one[n:]), _Side([_renumbered(entry, new_ids) for entry in other[n:]])
+    known = _known(one, other)
+    both = set(known.values())
+    their_own = [entry for j, entry in enumerate(other) if j not in known]
+    new_ids = _ids_in_both(one, other, known)
+    new_ids |= _new_ids(their_own, new_ids, base.largest, first.largest, max(first.largest, second.largest))
+    own = [i for i in range(len(one)) if i not in both]
+    sides = _Side([one[i] for i in own]), _Side([_renumbered(entry, new_ids) for entry in their_own])
     pairs = [(i, j) for i, touch in enumerate(sides[0].touches) for j in sides[1].meeting(touch)]
     groups = _groups(sides, pairs)
     choices = [keep] * len(groups) if keep is None or isinstance(keep, str) else list(keep)
@@ -165,13 +168,13 @@ def merge_journals(
         {i for group, choice in zip(groups, choices, strict=True) if choice != name for i in group.edits[k]}
         for k, name in enumerate(("first", "second"))
     ]
-    kept = [
-        [entry for i, entry in enumerate(side.entries) if i not in without]
-        for side, without in zip(sides, left_out, strict=True)
-    ]
     dropped = [side.entries[i] for side, without in zip(sides, left_out, strict=True) for i in sorted(without)]
     collisions = tuple(group.collision(sides) for group in groups)
-    return Merged((*shared, *_interleaved(*kept)), collisions, tuple(dropped))
+    # What only one has may build on what both have, and so comes after the last of that.
+    n, without = max(both, default=-1) + 1, {own[i] for i in left_out[0]}
+    until, since = ([one[i] for i in span if i not in without] for span in (range(n), range(n, len(one))))
+    theirs = [entry for i, entry in enumerate(sides[1].entries) if i not in left_out[1]]
+    return Merged((*until, *_interleaved(since, theirs)), collisions, tuple(dropped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,23 +244,40 @@ def _cut(difference: Difference, box: Box) -> NDArray[np.bool_]:
     return difference.where()[box.shifted([-first for first in difference.box.start]).slices]
 
 
-def _n_shared(one: Sequence[Entry], other: Sequence[Entry]) -> int:
-    n = 0
-    for a, b in zip(one, other, strict=False):
-        if (a.change, a.step.author, a.step.made_at) != (b.change, b.step.author, b.step.made_at):
-            break
-        n += 1
-    return n
+def _known(one: Sequence[Entry], other: Sequence[Entry]) -> dict[int, int]:
+    """Return which edits of the other journal the first one has, and where; ids of new cells may differ."""
+    places = {_origin(entry): i for i, entry in enumerate(one)}
+    found = ((j, places.get(_origin(entry))) for j, entry in enumerate(other))
+    return {j: i for j, i in found if i is not None}
 
 
-def _new_ids(entries: Iterable[Entry], common: int, used: int, largest: int) -> dict[int, int]:
+def _origin(entry: Entry) -> tuple[Any, ...]:
+    """Return what an edit keeps when it is added to another journal."""
+    change, step = entry.change, entry.step
+    where = (None if part is None else (part.box, part.mask) for part in (change.labels, change.lumen))
+    return step.author, step.made_at, step.kind, len(change.states), *where
+
+
+def _ids_in_both(one: Sequence[Entry], other: Sequence[Entry], known: Mapping[int, int]) -> dict[int, int]:
+    """Return what the first journal calls the cells of the other one, as far as edits that both have tell."""
+    names: dict[int, int] = {}
+    for j, i in known.items():
+        ours, theirs = one[i].change.labels, other[j].change.labels
+        if ours is not None and theirs is not None:
+            pairs = np.stack([np.concatenate(theirs.values()), np.concatenate(ours.values())], axis=1)
+            names.update(np.unique(pairs, axis=0).tolist())
+    return names
+
+
+def _new_ids(entries: Iterable[Entry], known: Collection[int], common: int, used: int, largest: int) -> dict[int, int]:
     """Return another id for each new one that the other journal has, or had, for another cell."""
-    new = {cell for entry in entries for cell in _ids_of(entry.change) if common < cell <= used}
-    return {cell: largest + 1 + i for i, cell in enumerate(sorted(new))}
+    ids = {cell for entry in entries for cell in _ids_of(entry.change)}
+    new = sorted(cell for cell in ids if common < cell <= used and cell not in known)
+    return {cell: largest + 1 + i for i, cell in enumerate(new)}
 
 
 def _renumbered(entry: Entry, ids: Mapping[int, int]) -> Entry:
-    mine = {old: new for old, new in ids.items() if old in _ids_of(entry.change)}
+    mine = {old: new for old, new in ids.items() if old != new and old in _ids_of(entry.change)}
     if not mine:
         return entry
     change = entry.change
