@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -309,11 +310,17 @@ def test_journals_are_found_beside_their_labels(path):
     (folder / "gland.corrections-3.sqlite").write_bytes(b"")
     (folder / "gland.other.sqlite").write_bytes(b"")
     assert free_path(folder / "leaf.h5").name == "leaf.corrections.sqlite"
-    found = {one.path.name: one for one in journals_beside(folder / "gland.h5")}
-    assert sorted(found) == [f"gland.corrections{end}.sqlite" for end in ("-2", "-3", "")]
+    (folder / "gland.corrections-4.sqlite").symlink_to(folder / "gone.sqlite")
+    os.utime(second, (1e9, 1e9))
+    listed = journals_beside(folder / "gland.h5")
+    in_order = [one.path for one in listed]
+    assert in_order.index(path) < in_order.index(second)
+    found = {one.path.name: one for one in listed}
+    assert sorted(found) == [f"gland.corrections{end}.sqlite" for end in ("-2", "-3", "-4", "")]
     assert found[path.name].base.is_same(base_of())
     assert found[path.name].card.n_edits == 3
     assert found["gland.corrections-3.sqlite"].problem is not None
+    assert "no such file" in str(found["gland.corrections-4.sqlite"].problem)
 
 
 def test_the_key_has_a_time_axis(path):

@@ -260,7 +260,7 @@ def journals_beside(file: str | Path) -> list[Found]:
     labels = Path(file)
     pattern = f"{glob.escape(labels.stem)}.*sqlite"
     found = [one for one in labels.parent.glob(pattern) if _is_named(one, labels.stem)]
-    return [_look_at(one) for one in sorted(found, key=lambda one: one.stat().st_mtime, reverse=True)]
+    return [_look_at(one) for one in sorted(found, key=_changed_at, reverse=True)]
 
 
 def free_path(file: str | Path) -> Path:
@@ -273,6 +273,13 @@ def free_path(file: str | Path) -> Path:
         if not any(path.with_name(path.name + more).exists() for more in ("", *journal_file.LEFTOVERS)):
             return path
         number += 1
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # a link to what is not there any more
+        return 0.0
 
 
 def _is_named(path: Path, stem: str) -> bool:
