@@ -155,6 +155,13 @@ class CellIndex:
             if lost != won:
                 self._meet(pair, _Meeting(won.faces - lost.faces, won.walls - lost.walls))
 
+    def copy(self) -> CellIndex:
+        """Return an index that stays as it is."""
+        other = CellIndex(self.shape)
+        other._cells = dict(self._cells)
+        other._meetings = {cell: dict(met) for cell, met in self._meetings.items()}
+        return other
+
     @property
     def cells(self) -> NDArray[np.uint32]:
         """The ids of all cells, in ascending order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.journal import Journal
 from napari_scutoid.proofread.present import Present
 from napari_scutoid.proofread.scene import LARGEST_ID, Scene
+from napari_scutoid.proofread.watch import Watch
 from napari_scutoid.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class Session:
         self._journal = journal
         self._present = Present(grid)
         self._held_by = ""
+        self._moving = RLock()
+        self._watches: list[Watch] = []
 
     @classmethod
     def begin(
@@ -271,6 +275,18 @@ class Session:
             if self._held_by == why:
                 self._held_by = ""
 
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Watch]:
+        """Let a job in another thread look at the labels while edits go on."""
+        watch = Watch(self.scene, self._moving)
+        with self._moving:
+            self._watches.append(watch)
+        try:
+            yield watch
+        finally:
+            with self._moving:
+                self._watches.remove(watch)
+
     def close(self) -> None:
         """Let others open the journal; the session is over then."""
         self._held_by = "the correction is closed"
@@ -348,13 +364,16 @@ class Session:
             raise failed[0]
 
     def _apply(self, change: Change) -> None:
-        if change.labels is None:
+        with self._moving:
+            for watch in self._watches:
+                watch.note(change)
+            if change.labels is None:
+                self._present.apply(change)
+                return
+            box = change.labels.box
+            before = self.labels[box.slices].copy()
             self._present.apply(change)
-            return
-        box = change.labels.box
-        before = self.labels[box.slices].copy()
-        self._present.apply(change)
-        self.index.update(self.labels, box, before, self._evidence)
+            self.index.update(self.labels, box, before, self._evidence)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

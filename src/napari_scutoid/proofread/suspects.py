@@ -9,17 +9,21 @@ import numpy as np
 
 from napari_scutoid.progress import Progress, within
 from napari_scutoid.proofread.additive import probability
+from napari_scutoid.proofread.change import cells_in
 from napari_scutoid.proofread.features import Tissue, cell_features, face_features
 from napari_scutoid.proofread.judge import Judge
-from napari_scutoid.proofread.look import look_at, usual_step
+from napari_scutoid.proofread.look import look, look_at, see, usual_step
 from napari_scutoid.proofread.opinion import Opinion
+from napari_scutoid.proofread.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_scutoid.box import Box
     from napari_scutoid.progress import Steps
+    from napari_scutoid.proofread.change import Change
     from napari_scutoid.proofread.look import Look, Step
     from napari_scutoid.proofread.scene import Scene
     from napari_scutoid.volume import ArrayLike
@@ -59,13 +63,16 @@ class Suspects:
         self._odds: dict[int, Odds] = {}
 
     @classmethod
-    def build(cls, scene: Scene, opinions: Sequence[ArrayLike] = (), judge: Judge | None = None) -> Steps[Suspects]:
+    def build(
+        cls, of: Scene | Watch, opinions: Sequence[ArrayLike] = (), judge: Judge | None = None
+    ) -> Steps[Suspects]:
         """Judge all cells.
 
         Parameters
         ----------
-        scene : Scene
-            The labels with their index and evidence.
+        of : Scene or Watch
+            The labels with their index and evidence. Those of a watch may be edited meanwhile: what comes of it is
+            about them as they are at the last report; only how coarsely to look is decided at the first.
         opinions : sequence of array-like of integers
             Other labels of the same stack, on its grid or a coarser one of the same extent: of another post-processing,
             of a flipped prediction. None are needed.
@@ -77,20 +84,49 @@ class Suspects:
         Progress
             Once a cell.
         """
+        watch = of if isinstance(of, Watch) else Watch(lambda: of)
+        with watch.still() as scene:
+            shape = scene.shape
         read = []
         for labels in opinions:
-            read.append((yield from within(Opinion.read(labels, scene.shape), Progress("Reading second opinions"))))
+            read.append((yield from within(Opinion.read(labels, shape), Progress("Reading second opinions"))))
         judge = Judge.packaged(opinions=bool(read)) if judge is None else judge
-        found = cls(judge, usual_step(scene.index), tuple(read), Tissue())
-        cells = scene.index.cells.tolist()
-        for number, cell in enumerate(cells):
-            yield Progress("Looking at cells", number, len(cells))
-            found._looks[cell] = look_at(scene, cell, found._step, found._opinions)
+        with watch.still() as scene:
+            found = cls(judge, usual_step(scene.index), tuple(read), Tissue())
+        scene = yield from found._look_at_all(watch)
         found.tissue = Tissue.of(found._looks, scene.index)
-        yield Progress("Judging cells")
+        cells = scene.index.cells.tolist()
         found._judge_faces(scene, cells)
         found._judge_cells(scene, cells)
         return found
+
+    def _look_at_all(self, watch: Watch) -> Steps[Scene]:
+        """Look at every cell, once more where an edit came after; return the scene that was looked at in the end."""
+        around: dict[int, Box] = {}
+        with watch.still() as scene:
+            watch.changes()
+            waiting = dict.fromkeys(scene.index.cells.tolist())
+        number = 0
+        while True:
+            while waiting:
+                yield Progress("Looking at cells", number, number + len(waiting))
+                number, cell = number + 1, next(iter(waiting))
+                with watch.still() as scene:
+                    seen = see(scene, cell, self._step) if cell in scene.index else None
+                    changes = watch.changes()
+                waiting.update(dict.fromkeys(_affected(changes, around)))
+                del waiting[cell]
+                if seen is None:
+                    self._looks.pop(cell, None)
+                    around.pop(cell, None)
+                else:
+                    self._looks[cell], around[cell] = look(seen, scene, self._opinions), seen.around
+            yield Progress("Judging cells")
+            with watch.still() as scene:
+                changes = watch.changes()
+                if not changes:
+                    return replace(scene, index=scene.index.copy())
+            waiting.update(dict.fromkeys(_affected(changes, around)))
 
     def __len__(self) -> int:
         return len(self._odds)
@@ -221,6 +257,21 @@ class Suspects:
             index.touches_border(cell),
             self.tissue,
         )
+
+
+def cells_of(changes: Iterable[Change]) -> set[int]:
+    """Return the cells that won or lost voxels by changes."""
+    found: set[int] = set()
+    for change in changes:
+        if change.labels is not None:
+            found.update(*cells_in(change.labels))
+    return found - {0}
+
+
+def _affected(changes: Sequence[Change], around: Mapping[int, Box]) -> set[int]:
+    """Return the cells that changes are about, and those around which one of them changed what was read."""
+    boxes = [change.box for change in changes if change.box is not None]
+    return cells_of(changes) | {cell for cell, read in around.items() if any(read.overlap(box).size for box in boxes)}
 
 
 def _surface(scene: Scene, cell: int) -> float:
