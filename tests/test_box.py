@@ -57,6 +57,8 @@ def test_a_box_around_a_place_is_moved_into_the_grid(centre, largest):
     box = Box.around(centre, largest, GRID)
     assert box.is_within(GRID)
     assert box.shape == tuple(map(min, largest, GRID))
+    for place, first, stop, n in zip(centre, box.start, box.stop, GRID, strict=True):
+        assert abs((first + stop) / 2 - place) <= 0.5 or (place < n / 2 and first == 0) or (place > n / 2 and stop == n)
 
 
 @given(BOXES, st.tuples(*(st.integers(-5, 5) for _ in GRID)))

@@ -98,7 +98,10 @@ def kept_accepted(
         raise ValueError(f"new has shape {new.shape}, old {old.shape}")
     yield Progress(_STEP)
     kept = _as_ids(accepted)
-    overlaps = count_overlaps(new, old)
+    result = np.array(new, np.uint32)
+    if lumen is not None:
+        result[lumen] = 0
+    overlaps = count_overlaps(result, old)
     before, after = sizes(overlaps)
     is_kept = np.isin(overlaps.truth, kept)
     covered = np.zeros(after.ids.size, np.int64)
@@ -111,12 +114,9 @@ def kept_accepted(
     names[after.place[same]] = overlaps.truth[same]
     fresh = stays & (names == 0)
     names[fresh] = np.arange(next_id, next_id + int(np.count_nonzero(fresh)))
-    result = np.empty(new.shape, np.uint32)
     for z in range(len(new)):
         yield Progress(_STEP, z, len(new))
-        plane = names[np.searchsorted(after.ids, new[z])]
-        if lumen is not None:
-            plane[lumen[z]] = 0
+        plane = names[np.searchsorted(after.ids, result[z])]
         own = np.isin(old[z], kept)
         plane[own] = old[z][own]
         result[z] = plane
