@@ -12,7 +12,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.open import open_labels, save_result
 from napari_scutoid.progress import drain
 from napari_scutoid.proofread.change import Change, Difference
-from napari_scutoid.ui.proofread_core import Asked, begin, look_beside
+from napari_scutoid.ui.proofread_core import Asked, begin, find_suspects, look_beside
 from napari_scutoid.volume import Labels, Volume, VoxelSize
 
 SIZE = VoxelSize(0.5, 0.25, 0.25)
@@ -147,3 +147,30 @@ def test_a_file_that_is_gone_or_an_image_is_no_file_of_labels(asked, tmp_path):
     begun.session.close()
     with pytest.raises(ScutoidError, match="no such file"):
         drain(begin(of_file(asked, tmp_path / "gone.h5", journal=tmp_path / "gone.corrections.sqlite")))
+
+
+def test_suspects_are_found_beside_edits(asked, file):
+    begun = drain(begin(of_file(asked, file)))
+    job, done = find_suspects(begun.session), []
+    while True:
+        try:
+            done.append(next(job).step)
+        except StopIteration as stop:
+            review = stop.value
+            break
+        if len(done) == 2:
+            begun.session.do(Erase(2))
+    assert done[-1] == "Judging cells" and review.suspects.cells == [1]
+    assert review.session.heard
+    review.close()
+    begun.session.close()
+
+
+def test_a_search_for_suspects_that_is_cancelled_lets_the_session_go(asked, file):
+    begun = drain(begin(of_file(asked, file)))
+    job = find_suspects(begun.session)
+    next(job)
+    job.close()
+    assert not begun.session._watches and not begun.session.heard
+    begun.session.do(Erase(2))
+    begun.session.close()

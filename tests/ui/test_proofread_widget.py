@@ -213,6 +213,29 @@ def test_suspects_are_gone_through_and_decided(qtbot, begun):
     assert panel.progress.text() == "some of all cells accepted" and panel.bar.value() == 1
 
 
+def test_edits_go_on_while_suspects_are_looked_for_and_nobody_is_taken_away(qtbot, make_widget, viewer, cells):
+    go = threading.Event()
+
+    def slow(session, _kept):
+        yield Progress("Looking at cells")
+        go.wait(20)
+        return (yield from no_suspects(session))
+
+    widget = make_widget(viewer, ProofreadCore(find_suspects=slow))
+    widget.begin_button.click()
+    qtbot.waitUntil(lambda: widget.is_correcting)
+    widget.correction.undo()
+    widget.editing.do(Delete((1,)))
+    assert ids(widget) == {2, 3} and widget.panel.is_busy
+    place = widget.sights.here()
+    go.set()
+    idle(qtbot, widget)
+    panel = widget.bench.suspects
+    assert widget.sights.here() == place and "Press Next suspect" in panel.reasons.text()
+    widget.correction.reviewing.next()
+    assert panel.value().title == "Cell 2"
+
+
 def test_a_fix_is_done_and_what_came_of_it_is_shown(qtbot, begun):
     review, panel = begun.correction.reviewing.review, begun.bench.suspects
     review.fixes |= {1: Merge((1, 2)), 3: Delete((3,))}

@@ -159,7 +159,7 @@ def begin(asked: Asked) -> Steps[Begun]:
 
 
 def find_suspects(session: Session, kept: Kept | None = None) -> Steps[Review]:
-    """Look at every cell; the session must not change meanwhile.
+    """Look at every cell; edits may go on meanwhile.
 
     Parameters
     ----------
@@ -168,15 +168,21 @@ def find_suspects(session: Session, kept: Kept | None = None) -> Steps[Review]:
         What the network said: cells that another post-processing makes of it are a second opinion.
     """
     from napari_scutoid.proofread.review import Review
-    from napari_scutoid.proofread.suspects import Suspects
+    from napari_scutoid.proofread.suspects import Suspects, cells_of
 
     opinions = []
     if kept is not None:
         from napari_scutoid.opinions import other_partition
 
         opinions.append((yield from within(other_partition(kept), Progress("Asking for a second opinion"))))
-    suspects = yield from Suspects.build(session.scene(), opinions)
-    return Review(session, suspects)
+    with session.watched() as watch:
+        suspects = yield from Suspects.build(watch, opinions)
+        with watch.still() as scene:
+            # Of edits that came while cells were judged; of later ones the review hears.
+            changed = cells_of(watch.changes())
+            if changed:
+                suspects.update(scene, changed, around=True)
+            return Review(session, suspects)
 
 
 def propose_lumen(session: Session) -> Steps[Change]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     FindSuspects = Callable[[Session, Kept | None], Steps[Review]]
 
-LOOKING = "the cells are being looked at, which an edit would disturb; Cancel puts that off"
 NOT_LOOKED = "Press Next suspect: the program first looks at every cell, once."
+FOUND = "Every cell has been looked at. Press Next suspect when you are ready."
 NONE_LEFT = "Nothing is left in this list. Choose another one above, or save the labels."
 GONE = "This cell is no more. Go on to the next one."
 NEAR = 4.0
@@ -101,10 +101,13 @@ class Reviewing(QObject):
         session, kept = self._editing.session, self._kept
         if session is None or self._jobs.is_busy:
             return
-        if self._jobs.run(
-            "Looking for mistakes", lambda: self._find(session, kept), self._on_found, otherwise=self._on_nothing_found
-        ):
-            self._editing.hold(LOOKING)
+        moves = len(session.history.moves)
+        self._jobs.run(
+            "Looking for mistakes",
+            lambda: self._find(session, kept),
+            lambda review: self._on_found(review, moves),
+            otherwise=self._on_nothing_found,
+        )
 
     def end(self) -> None:
         """Forget the session."""
@@ -198,20 +201,21 @@ class Reviewing(QObject):
             self._panel.setValue(card_of(suspect, self._review))
             self.shown.emit(suspect)
 
-    def _on_found(self, review: Review) -> None:
-        self._editing.hold("")
-        if review.session is self._editing.session:
-            self._review = review
-            self.refresh()
-            self.next()
-        else:
+    def _on_found(self, review: Review, moves: int) -> None:
+        if review.session is not self._editing.session:
             review.close()
+            return
+        self._review = review
+        self.refresh()
+        if len(review.session.history.moves) == moves:
+            self.next()
+        else:  # nobody is taken away from what is being edited
+            self._panel.setValue(None, FOUND)
 
     def _on_refused(self, _error: Exception) -> None:
         self._is_fixing = False
 
     def _on_nothing_found(self) -> None:
-        self._editing.hold("")
         self._panel.setValue(None, NOT_LOOKED)
 
 
