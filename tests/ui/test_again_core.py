@@ -49,11 +49,7 @@ def test_what_is_set_in_segment_counts_where_it_is_open(offered, kept):
         replace(offered, segment=SET, own=MADE, kepts=(kept,), image=image(kept), walls=walls(kept), is_map=True)
     )
     assert found.words.startswith("As set in the window Segment: model builtin, Typical cell diameter 30")
-    assert (
-        "maxima" in found.words
-        and "runs again, over “gland”" in found.words
-        and "1 accepted cell is a wall" in found.words
-    )
+    assert "maxima" in found.words and "runs over “gland”" in found.words and "1 accepted cell is a wall" in found.words
     assert found.runs_network and found.how is SET
     wrong = plan(replace(offered, segment=replace(SET, problem="Choose a device."), image=image(kept)))
     assert wrong.problem == "In the window Segment: Choose a device."
@@ -79,7 +75,9 @@ def test_maps_serve_where_segment_is_not_open_or_there_is_no_stack(offered, kept
 
 def test_cells_that_nobody_knows_how_they_were_found_are_found_as_usual(offered, kept):
     found = plan(replace(offered, model="other", image=image(kept)))
-    assert found.words.startswith("Nothing says how these cells were found; as usual: model other, its own settings.")
+    assert found.words.startswith(
+        "Nothing says how these cells were found; so as usual: model other, its own settings."
+    )
 
 
 def test_a_model_that_is_gone_is_named(offered, kept):

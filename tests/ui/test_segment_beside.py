@@ -60,7 +60,7 @@ def test_accepted_cells_stay_while_all_others_are_found_with_other_settings(
 
     segment.setValue(Recipe.model_validate({"rescale": {"cell_diameter": 20.0}}))
     panel.approached.emit()
-    assert "The network runs again, over “tissue”" in panel.again_note.text()
+    assert "The network runs over “tissue”" in panel.again_note.text()
     viewer.window.remove_dock_widget(segment)
     panel.approached.emit()
     assert panel.again_note.text().startswith("As these cells were found: model builtin, Typical cell diameter 16")

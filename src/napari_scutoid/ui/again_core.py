@@ -116,7 +116,7 @@ def plan(offered: Offered) -> Plan:
     if how is None:
         how, said = offered.own, "As these cells were found"
     if how is None:
-        how, said = HowFound(Recipe(), offered.model), "Nothing says how these cells were found; as usual"
+        how, said = HowFound(Recipe(), offered.model), "Nothing says how these cells were found; so as usual"
     elif how is offered.segment and how.problem is not None:
         return Plan("", f"In the window Segment: {how.problem}")
     image, walls = (
@@ -142,7 +142,7 @@ def plan(offered: Offered) -> Plan:
     if image is not None:
         if how.problem is not None:
             return Plan("", how.problem)
-        words = f"{whole} The network runs again, over “{image.name}”: as long as Segment takes.{around}"
+        words = f"{whole} The network runs over “{image.name}”, which takes as long as in Segment.{around}"
         return Plan(words, how=how, image=image.volume)
     other = offered.image or offered.walls
     return Plan("", NOTHING if other is None else f"“{other.name}” does not cover the same space as the cells.")

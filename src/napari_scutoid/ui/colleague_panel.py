@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_scutoid.ui.note import Note
 
+LAID_OUT_MS = 100
 TITLE = "Add a colleague's corrections…"
 TIP = (
     "<qt>Choose the journal (….corrections.sqlite) that somebody else has made of the same file of labels. Your edits "
@@ -72,6 +73,11 @@ class ColleaguePanel(QWidget):
         ):
             button.setProperty("choice", choice)
             button.clicked.connect(self._on_choice)
+        # Once it is laid out.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(LAID_OUT_MS)
+        self._soon.timeout.connect(self._come_into_view)
         self.setValue("")
 
     def setValue(self, words: str, *, is_choice: bool = False, can_add: bool = False) -> None:
@@ -84,10 +90,23 @@ class ColleaguePanel(QWidget):
         self.drop_button.setVisible(is_choice or can_add)
         if not is_choice:
             self.all_box.setChecked(False)
+        if words:
+            self._soon.start()
 
     def for_all(self) -> bool:
         """Return whether the next choice counts for all that are left."""
         return bool(self.all_box.isChecked())
+
+    def _come_into_view(self) -> None:
+        """Scroll to what is asked: it lies at the end of a long column."""
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        if isinstance(above, QScrollArea) and self.isVisible():
+            above.ensureWidgetVisible(self)
+            # Rather the buttons than the first words, where there is no room for both.
+            if self.drop_button.isVisible():
+                above.ensureWidgetVisible(self.drop_button)
 
     def _on_choice(self) -> None:
         button: Any = self.sender()

@@ -143,6 +143,8 @@ class SegmentingAgain(QObject):
         layer = layers.add_labels(self._viewer, made, f"{mine.name} again", result.provenance)
         layer.metadata[layers.METADATA][layers.KEPT] = result.kept
         layer.contour = 1
+        # Below the light, which says what is asked about.
+        self._viewer.layers.move(len(self._viewer.layers) - 1, self._viewer.layers.index(mine) + 1)
         # What is painted goes to the layer that is selected.
         self._viewer.layers.selection.active = mine
         self._panel.other.setValue(layers.unwrapped(layer))
