@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_scutoid.proofread.inner_cut import NO_CUT, strongest_cut, waist
+from napari_scutoid.proofread.inner_cut_compiled import joined
 
 UNIT = (1.0, 1.0, 1.0)
 
@@ -49,3 +50,31 @@ def test_many_crumbs_are_no_two_sides():
     cut = strongest_cut(inside, rng.random(inside.shape).astype(np.float32), UNIT)
     assert 0 <= cut.evidence <= 1
     assert 0 <= cut.balance <= 0.5
+
+
+def regions(sizes, **met):
+    """Return the tables of regions that meet with so many faces and so much evidence."""
+    walls, faces = np.zeros((2, len(sizes), len(sizes)))
+    for pair, (n, wall) in met.items():
+        a, b = int(pair[1]), int(pair[2])
+        faces[a, b] = faces[b, a] = n
+        walls[a, b] = walls[b, a] = n * wall
+    return walls, faces, np.array(sizes, float)
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        (regions([0, 50, 50, 50], _12=(10, 0.1), _23=(10, 0.9)), [0, 2, 2, 3]),
+        (regions([0, 50, 50, 50], _12=(10, 0.9), _23=(90, 0.1)), [0, 1, 3, 3]),
+        # The smallest is no side of its own, however strong its walls are.
+        (regions([0, 50, 50, 4], _12=(10, 0.1), _13=(10, 0.9), _23=(10, 0.8)), [0, 1, 2, 2]),
+        (regions([0, 50, 4, 50, 3], _13=(10, 0.5), _34=(2, 0.5)), [0, 1, 0, 3, 3]),
+        (regions([0, 50, 50, 50], _12=(10, 0.5)), [0, 2, 2, 3]),
+        (regions([0, 50, 50, 50]), [0, 1, 2, 3]),
+        (regions([0, 50, 0, 50]), [0, 1, 0, 3]),
+        (regions([0, 40, 40, 40, 40], _12=(4, 0.5), _13=(6, 0.2), _23=(6, 0.6), _24=(9, 0.3)), [0, 3, 4, 3, 4]),
+    ],
+)
+def test_regions_are_joined_where_the_weakest_walls_are(tables, expected):
+    assert joined(*tables, 10.0).tolist() == expected

@@ -128,39 +128,18 @@ def waist(inside: NDArray[np.bool_], boundary: NDArray[np.float32], unit: Unit) 
 
 def _two_sides(regions: NDArray[np.uint32], boundary: NDArray[np.float32]) -> NDArray[np.uint8] | None:
     """Return 1 or 2 for each region, 0 for the background; None where no two sides are left to tell."""
+    from napari_scutoid.proofread.inner_cut_compiled import joined
+
     n = int(regions.max()) + 1
     sizes = np.bincount(regions.ravel(), minlength=n).astype(np.float64)
     smallest = SMALLEST_SIDE * sizes[1:].sum()
     walls, faces = _contacts(regions, boundary, n)
-    of = np.arange(n)
-    alive = sizes > 0
-    alive[0] = False
-    while np.count_nonzero(alive) > 2:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            strength = np.where(faces > 0, walls / faces, np.inf)
-        small = alive & (sizes < smallest)
-        if small.any():  # the smallest piece goes to whoever no wall divides it from
-            a = int(np.flatnonzero(small)[np.argmin(sizes[small])])
-            b = int(np.argmin(strength[a]))
-        else:
-            a, b = map(int, np.unravel_index(int(np.argmin(strength)), strength.shape))
-        if not np.isfinite(strength[a, b]):
-            if not small.any():
-                break
-            alive[a] = False  # a crumb of its own
-            continue
-        for table in (walls, faces):
-            table[b] += table[a]
-            table[:, b] += table[:, a]
-            table[a] = table[:, a] = table[b, b] = 0
-        sizes[b] += sizes[a]
-        alive[a] = False
-        of[of == a] = b
-    left = np.flatnonzero(alive)
+    part_of = joined(walls, faces, sizes, smallest)
+    left = np.unique(part_of[part_of > 0])
     if len(left) < 2:
         return None
     side = np.zeros(n, np.uint8)
-    side[of == left[0]], side[of == left[1]] = 1, 2
+    side[part_of == left[0]], side[part_of == left[1]] = 1, 2
     return side
 
 
