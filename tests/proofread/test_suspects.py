@@ -13,7 +13,9 @@ from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.judge import Judge, as_json
 from napari_scutoid.proofread.look import look_at, usual_step
+from napari_scutoid.proofread.scene import Scene
 from napari_scutoid.proofread.suspects import Suspects
+from napari_scutoid.volume import VoxelSize
 
 STEP = (1, 1, 1)
 
@@ -142,6 +144,27 @@ def test_a_cell_too_thin_for_the_coarser_grid_is_still_seen():
     made[4, 4, 2:9] = 3
     of = scene(np.pad(made, 6))
     assert look_at(of, 3, (4, 4, 4)).voxels == 7
+
+
+def test_stray_voxels_far_apart_do_not_make_the_whole_stack_be_read():
+    made = np.zeros((8, 900, 900), np.uint32)
+    made[1, 3, 5] = made[6, 890, 897] = 3
+    made[2, 3, 3:9] = 3
+    read = []
+
+    class Counting:
+        def boundary(self, box):
+            read.append(box.size)
+            return np.zeros(box.shape, np.uint8)
+
+        image = boundary
+
+    own = Counting()
+    found = look_at(Scene(made, drain(CellIndex.build(made)), VoxelSize(1.0, 1.0, 1.0), own), 3, STEP)
+    assert found.voxels == 8
+    assert found.pieces > 1
+    assert found.astray == pytest.approx(1 / 8)
+    assert sum(read) < made.size / 100
 
 
 def test_nothing_to_judge():

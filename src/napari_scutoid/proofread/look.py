@@ -175,9 +175,12 @@ def look_at(scene: Scene, cell: int, step: Step, opinions: tuple[Opinion, ...] =
 
 def see(scene: Scene, cell: int, step: Step) -> Seen:
     """Copy what edits may change of a cell, quickly: they wait meanwhile. Parameters as for `look_at`."""
-    seen = _seen(scene, cell, _coarse_enough(scene.index.box(cell), step))
-    # Some are so thin that the coarser grid misses them.
-    return seen if seen.inside.any() else _seen(scene, cell, (1, 1, 1))
+    box = scene.index.box(cell)
+    seen = _seen(scene, cell, box, _coarse_enough(box, step))
+    if seen.inside.any():
+        return seen
+    # So thin that the coarser grid misses it. Of stray voxels, as in other programs' labels, some are enough.
+    return _seen(scene, cell, box if box.size <= _LARGEST_READ else _some_of(scene, cell, box), (1, 1, 1))
 
 
 def look(seen: Seen, scene: Scene, opinions: tuple[Opinion, ...] = ()) -> Look:
@@ -188,6 +191,8 @@ def look(seen: Seen, scene: Scene, opinions: tuple[Opinion, ...] = ()) -> Look:
     unit = relative_spacing(spacing)
     mean, covariance = _moments(inside, piece, scene)
     largest, pieces, astray = _pieces(inside)
+    if step == (1, 1, 1) and np.count_nonzero(inside) < seen.voxels:  # only some were seen
+        pieces, astray = pieces + 1, 1.0 - float(np.count_nonzero(largest)) / seen.voxels
     cut = strongest_cut(largest, piece.boundary, unit)
     gain, neck = waist(largest, piece.boundary, unit)
     better = cut if cut.evidence >= neck.evidence else neck
@@ -224,8 +229,17 @@ def _coarse_enough(box: Box, step: Step) -> Step:
     return z, y, x
 
 
-def _seen(scene: Scene, cell: int, step: Step) -> Seen:
-    box = scene.index.box(cell)
+def _some_of(scene: Scene, cell: int, box: Box) -> Box:
+    """Return a small part of a cell's box that holds some of it, around the slice that has most."""
+    planes = scene.labels[box.slices]
+    z = int(np.argmax([np.count_nonzero(plane == cell) for plane in planes]))
+    places = np.argwhere(planes[z] == cell)
+    place = (z, *places[len(places) // 2].tolist())
+    side = round(_MOST_VOXELS ** (1 / 3))
+    return box.around(np.add(box.start, place).tolist(), (side,) * 3, scene.shape).overlap(box)
+
+
+def _seen(scene: Scene, cell: int, box: Box, step: Step) -> Seen:
     around = box.padded(step, scene.shape)
     # Where an axis is too short for a middle, its first voxel stands for all.
     z, y, x = (slice(s // 2 if s // 2 < n else 0, None, s) for n, s in zip(around.shape, step, strict=True))
