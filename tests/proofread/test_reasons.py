@@ -96,6 +96,26 @@ def test_reasons_in_words(feature, points, words):
     assert words in told.reasons
 
 
+def test_a_repair_that_changes_nothing_is_not_proposed():
+    """A hole may hold a cell; pieces that touch on the coarser grid may be one."""
+    made, _ = sheet()
+    made[7:9, 13:15, 13:15] = 99
+    of = scene(made)
+    told = suspect(of, suspects(of, by=speaking("holes", (0.0, 0.0), (0.1, 4.0))), MIDDLE)
+    assert told.reason == "holes: 6.2% of it"
+    assert (told.fix, told.fix_title) == (None, "")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_without_light_nothing_is_said_of_it(dark):
+    made, _ = sheet()
+    of = scene(made, with_image=dark)
+    if dark:
+        of.evidence._image[:] = 0
+    told = suspect(of, suspects(of, by=speaking("brightness", (-1.0, 2.0), (1.0, 2.0))), MIDDLE)
+    assert told.reasons == ("nothing in particular",)
+
+
 def test_a_face_has_a_place_only_where_cells_touch():
     made, _ = sheet()
     of = scene(made)

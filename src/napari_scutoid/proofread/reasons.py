@@ -21,6 +21,8 @@ _COUNTS = 0.15
 _LIKELY = -1.5
 """Logarithmic odds of an error from which its fix is proposed."""
 _MOST_NAMED = 3
+_PLANNED = 2**21
+"""Voxels of the largest cell's box in which a repair is tried before it is proposed: the next suspect must not wait."""
 
 _GROUPS = {
     "wall": ("weak_face", "next_face"),
@@ -161,11 +163,13 @@ def _fix(scene: Scene, cell: int, kind: str, look: Look, weakest: int | None) ->
         return BestCut(cell), "Split in two"
     if kind == "invented":
         return Delete((cell,)), "Delete the cell"
-    if kind == "pieces":
-        return KeepLargest(cell), "Keep the largest piece"
-    if kind == "holes":
-        return FillHoles(cell), "Fill the holes"
-    return None, ""
+    if kind not in ("pieces", "holes"):
+        return None, ""
+    repair: Edit = KeepLargest(cell) if kind == "pieces" else FillHoles(cell)
+    # A hole may hold another cell, and pieces may touch where the coarser grid misses it: nothing would change.
+    if scene.index.box(cell).size <= _PLANNED and repair.plan(scene).is_empty:
+        return None, ""
+    return repair, "Keep the largest piece" if kind == "pieces" else "Fill the holes"
 
 
 def _reasons(scene: Scene, suspects: Suspects, cell: int, kind: str, weakest: int | None) -> tuple[str, ...]:
@@ -207,6 +211,8 @@ def _words(scene: Scene, suspects: Suspects, cell: int, kind: str, group: str, w
     if group == "size":
         return f"{look.voxels / usual.voxels:.2g} times the usual size"
     if group == "signal":
+        if not (look.brightness > 0 and usual.brightness > 0):  # NaN where there is no image
+            return ""
         ratio = look.brightness / usual.brightness
         return f"{'low signal' if ratio < 1 else 'unusually bright'}: {ratio:.2g} times the usual brightness"
     return {
