@@ -65,6 +65,18 @@ def test_a_coarser_search_finds_the_same_wall(monkeypatch):
     assert len(set(after[1:-1, 1:-1, 1:14].ravel())) == len(set(after[1:-1, 1:-1, 15:-1].ravel())) == 1
 
 
+def test_which_way_an_axis_points_does_not_matter(monkeypatch):
+    """Linear algebra leaves that open, and libraries differ; nor does what rounding leaves of the middle plane."""
+    scene = scene_of(np.pad(np.full((5, 7, 15), 3, np.uint32), 1))
+    expected = proposals(scene, 3)
+    assert expected
+    right = np.linalg.eigh
+    for sign, error in ((-1, 0.0), (1, 1e-13), (1, -1e-13)):
+        with monkeypatch.context() as patch:
+            patch.setattr(np.linalg, "eigh", lambda m, s=sign, e=error: (right(m)[0], s * right(m)[1] + e))
+            assert proposals(scene, 3) == expected
+
+
 def test_a_voxel_has_no_parts():
     assert proposals(scene_of(np.ones((1, 1, 1), np.uint32)), 1) == []
 

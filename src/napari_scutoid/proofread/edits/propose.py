@@ -160,8 +160,10 @@ def _halves(inside: NDArray[np.bool_], edges: Sequence[float]) -> list[NDArray[n
     axes = np.linalg.eigh(away.T @ away)[1].T[::-1]
     found = []
     for axis in axes:
+        # Which way an axis points, and on which side rounding puts the middle plane, is left to the library.
+        towards = axis[int(np.argmax(np.abs(axis) > 0.5 * np.abs(axis).max()))]
         sides = np.zeros(inside.shape, np.uint8)
-        sides[inside] = np.where(away @ axis > 0, 1, 2)
+        sides[inside] = np.where(away @ axis * np.sign(towards) > 1e-6 * min(edges), 1, 2)
         found.append(sides)
     return found
 
