@@ -44,6 +44,12 @@ def test_yaml_round_trip(tmp_path_factory, sigma, size, method):
         assert read_recipe(file) == recipe
 
 
+@pytest.mark.parametrize("backend", ["compiled", "bioimage-cpp", "scikit-image"])
+def test_recipes_from_before_flooding_was_compiled_are_read(tmp_path, backend):
+    (tmp_path / "r.yaml").write_text(f"watershed: {{backend: {backend}}}")
+    assert read_recipe(tmp_path / "r.yaml").watershed.backend == backend
+
+
 def test_a_saved_recipe_keeps_what_was_left_to_the_model():
     recipe = Recipe.model_validate({"watershed": {"seed_sigma": 1.0}})
     assert "boundary_threshold" not in recipe_yaml(recipe, only_set=True)

@@ -11,6 +11,7 @@ from small_tissue import applied, scene_of
 
 from napari_scutoid.box import Box
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.proofread.edits import merge
 from napari_scutoid.proofread.edits.delete import Delete
 from napari_scutoid.proofread.edits.merge import Merge, face_at
 from napari_scutoid.proofread.index import Contact
@@ -24,6 +25,21 @@ def test_the_largest_cell_keeps_its_id():
     assert applied(scene, change).tolist() == [[[1, 1, 1, 1, 1, 0, 3]]]
     assert change.labels.box == Box((0, 0, 3), (1, 1, 2))
     assert (change.title, change.parameters["kept"]) == ("Merge cells 1 and 2", 1)
+
+
+def test_of_equal_cells_the_smaller_id_stays():
+    scene = scene_of([[[4, 4, 2, 2]]])
+    assert applied(scene, Merge((4, 2)).plan(scene)).tolist() == [[[2, 2, 2, 2]]]
+
+
+def test_cells_far_apart_are_not_merged_in_one_go(monkeypatch):
+    monkeypatch.setattr(merge, "LARGEST", 5)
+    scene = scene_of([[[1, 1, 2, 0, 0, 0, 3, 4]]])
+    assert applied(scene, Merge((1, 2, 3)).plan(scene)).tolist() == [[[1, 1, 1, 0, 0, 0, 1, 4]]]
+    with pytest.raises(ScutoidError, match="1 x 1 x 6"):
+        Merge((1, 2, 3, 4)).plan(scene)
+    with pytest.raises(ScutoidError, match="1 x 1 x 8"):
+        Delete((1, 4)).plan(scene)
 
 
 def test_a_list_of_cells_becomes_one():
