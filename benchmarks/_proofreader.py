@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_scutoid.proofread.reasons import Suspect
     from napari_scutoid.proofread.review import Review
     from napari_scutoid.proofread.scene import Edit
 
@@ -72,7 +73,7 @@ class Proofreader:
     def work(self) -> None:
         """Go through the suspects, then add what is still missing."""
         most = MOST_LOOKS * max(1, len(self.session.index))
-        while self.looks < most and (shown := self.review.next()) is not None:
+        while self.looks < most and (shown := self._next()) is not None:
             self.looks += 1
             for _ in range(4):
                 if shown.cell not in self.session.index or self._settled(shown.cell):
@@ -90,6 +91,11 @@ class Proofreader:
         for _ in range(_ROUNDS):
             if not self._finished():
                 break
+
+    def _next(self) -> Suspect | None:
+        while self.review.look_again():  # as the window does while its user looks
+            pass
+        return self.review.next()
 
     def missing(self) -> list[int]:
         """Return the true cells that are not matched."""

@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from judged_tissue import MERGED, PIECE, REST, session, suspects
 
 from napari_scutoid.errors import ScutoidError
@@ -10,6 +12,7 @@ from napari_scutoid.proofread.edits.delete import Delete
 from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.proofread.reasons import BestCut, face_place
 from napari_scutoid.proofread.review import Filter, Review, in_words
+from napari_scutoid.proofread.suspects import Suspects
 
 WRONG = {MERGED, PIECE, REST}
 
@@ -21,6 +24,11 @@ def review():
     yield made
     made.close()
     own.close()
+
+
+def look_again(review):
+    while review.look_again():
+        pass
 
 
 def go_to(review, cell):
@@ -45,6 +53,7 @@ def test_a_weak_wall_is_told_shown_and_merged(review):
     review.fix()
     assert PIECE not in review.session.index
     assert PIECE not in review.suspects
+    look_again(review)
     assert review.suspects.probability(REST) < 0.2
 
 
@@ -53,6 +62,7 @@ def test_two_cells_in_one_are_told_and_cut(review):
     assert shown.reason == "may be two cells: a cut with 0.90 evidence"
     assert (shown.other, shown.fix, shown.fix_title) == (None, BestCut(MERGED), "Split in two")
     review.fix()
+    look_again(review)
     assert sorted(review.session.index.voxels(cell) for cell in review.session.index.cells.tolist())[-1] == 512
     assert len(review.suspects) == len(review.session.index) == 28
     assert review.suspects.probability(MERGED) < 0.2
@@ -62,8 +72,60 @@ def test_what_is_undone_is_suspect_again(review):
     go_to(review, PIECE)
     review.fix()
     review.session.undo()
-    assert review.suspects.probability(PIECE) > 0.5
+    assert PIECE not in review.suspects
     assert {review.next().cell for _ in range(2)} == {PIECE, REST}
+    assert review.suspects.probability(PIECE) > 0.5
+
+
+def test_a_cell_is_looked_at_again_once_it_is_wanted_or_there_is_time(review):
+    review.session.do(Merge((REST, PIECE)))
+    before = review.suspects.look(REST)
+    assert before.voxels < review.session.index.voxels(REST)
+    assert review.look_again()
+    assert review.suspects.look(REST).voxels == review.session.index.voxels(REST)
+    review.session.undo()
+    assert review.show(PIECE).probability > 0.5
+    assert review.suspects.look(REST).voxels != review.session.index.voxels(REST)
+    shown = [review.next().cell for _ in range(27)]
+    assert set(shown[:3]) == WRONG
+    assert not review.look_again()
+
+
+@settings(max_examples=8)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["merge", "delete", "cut", "undo", "redo", "look"]), st.integers(0, 99)), max_size=6
+    )
+)
+def test_once_all_was_looked_at_again_nothing_tells_in_which_order(steps):
+    own = session()
+    review = Review(own, suspects(own.scene()))
+    try:
+        for what, number in steps:
+            cells = own.index.cells.tolist()
+            cell = cells[number % len(cells)]
+            near = sorted(own.index.neighbours(cell))
+            if what == "merge" and near:
+                own.do(Merge((cell, near[number % len(near)])))
+            elif what == "delete":
+                own.do(Delete((cell,)))
+            elif what == "cut" and MERGED in own.index:
+                own.do(BestCut(MERGED))
+            elif what in ("undo", "redo"):
+                getattr(own, what)()
+            elif what == "look":
+                review.look_again()
+        look_again(review)
+        found = review.suspects
+        fresh = Suspects(found.judge, found._step, (), found.tissue)
+        fresh.update(own.scene(), own.index.cells.tolist())
+        assert {cell: found.odds(cell).wrong for cell in found.cells} == pytest.approx(
+            {cell: fresh.odds(cell).wrong for cell in fresh.cells}
+        )
+        assert sorted(found.cells) == own.index.cells.tolist()
+    finally:
+        review.close()
+        own.close()
 
 
 def test_accepted_skipped_and_flagged_cells_do_not_come_again(review):
@@ -109,8 +171,7 @@ def test_neighbours_of_a_deleted_cell_are_looked_at_again(review):
     patches = review.suspects.look(2).free_patches
     exposed = review.session.index.exposed(2)
     review.session.do(Delete((middle,)))
-    for _ in range(30):
-        review.next()
+    look_again(review)
     assert middle not in review.suspects
     assert review.session.index.exposed(2) > exposed
     assert review.suspects.look(2).free_patches >= patches

@@ -40,6 +40,8 @@ class FakeReview:
     asked: list[Any] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
     is_closed: bool = False
+    is_behind: bool = False
+    waiting: int = 0
 
     @property
     def suspects(self) -> Any:
@@ -60,6 +62,17 @@ class FakeReview:
         title = "" if fix is None else "Do it"
         self.current = Suspect(cell, 0.5, (f"reason {cell}",), place, None, fix, title)
         return self.current
+
+    def follow(self) -> Suspect | None:
+        self.is_behind = False
+        if self.current is None or self.current.cell not in self.session.index:
+            self.current = None
+            return None
+        return self.show(self.current.cell)
+
+    def look_again(self) -> bool:
+        self.waiting, had = max(0, self.waiting - 1), self.waiting > 0
+        return had
 
     def accept(self) -> Any:
         return self.session.do(Accept((self.current.cell,)))

@@ -252,6 +252,25 @@ def test_a_fix_is_done_and_what_came_of_it_is_shown(qtbot, begun):
     assert not ids(begun) and "Nothing is left" in panel.reasons.text()
 
 
+def test_what_an_edit_changed_is_looked_at_again_when_nothing_else_is_done(qtbot, begun):
+    review, panel = begun.correction.reviewing.review, begun.bench.suspects
+    review.fixes[1] = Merge((1, 2))
+    review.is_behind, review.waiting = True, 2
+    begun.correction.reviewing.refresh()
+    assert review.is_behind and panel.value().fix == ""
+    qtbot.waitUntil(lambda: not review.waiting)
+    assert not review.is_behind and panel.value().fix == "Do it"
+
+
+def test_a_fix_is_that_of_the_cell_as_it_is_now(qtbot, begun):
+    review, panel = begun.correction.reviewing.review, begun.bench.suspects
+    review.fixes[1] = Delete((1,))
+    review.is_behind = True
+    panel.fixAsked.emit()
+    idle(qtbot, begun)
+    assert 1 not in ids(begun)
+
+
 def test_a_key_accepts_what_was_chosen_by_hand_since(begun):
     begun.bench.tools.setCells([3])
     begun.correction._keyboard.press("accept")
@@ -371,7 +390,10 @@ def test_labels_are_saved_as_they_are_and_edits_wait(qtbot, make_widget, viewer,
     )
     widget.bench.saving.save_button.click()
     widget.correction.do("delete", [1])
-    for ask in (lambda: widget.correction.save(tmp_path / "again.h5"), lambda: widget.correction.do("propose_lumen", [])):
+    for ask in (
+        lambda: widget.correction.save(tmp_path / "again.h5"),
+        lambda: widget.correction.do("propose_lumen", []),
+    ):
         ask()
         widget.correction.do("delete", [1])
     go.set()

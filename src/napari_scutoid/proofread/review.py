@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari_scutoid.proofread.session import Session
     from napari_scutoid.proofread.suspects import Suspects
 
-_AT_ONCE = 2
-"""Cells beside an edit that are looked at again each time that somebody goes on."""
 _SHORTEST = timedelta(minutes=1)
 """Work from which a pace can be told."""
 
@@ -58,6 +56,9 @@ UNSEEN = Filter()
 class Review:
     """The suspects of a session, the most probable error first; the order follows the edits.
 
+    Looking at a cell takes longer than most edits, so that it waits until somebody has time (`look_again`), or wants to
+    see the cell.
+
     Parameters
     ----------
     session : Session
@@ -86,7 +87,8 @@ class Review:
         self._key: dict[int, tuple[float, int]] = {}
         self._passed: set[int] = set()
         self._again: set[int] = set()
-        self._stale: dict[int, None] = {}
+        self._changed: dict[int, None] = {}
+        self._beside: dict[int, None] = {}
         self._pace = _Pace()
         for cell in suspects.cells:
             self._place(cell)
@@ -106,8 +108,8 @@ class Review:
 
         A round ends where none is left; then those that were neither accepted, skipped nor flagged come again.
         """
-        for stale in list(self._stale)[:_AT_ONCE]:
-            self._look_again(stale)
+        for new in [cell for cell in self._changed if cell not in self.suspects]:
+            self._look_at(new)
         cell = self._first(which)
         if cell is None and self._passed:
             for passed in tuple(self._passed):
@@ -123,12 +125,33 @@ class Review:
 
     def show(self, cell: int) -> Suspect:
         """Make any cell the current one; ScutoidError where there is none of this number."""
-        if cell not in self.suspects:
+        if cell not in self.session.index:
             raise ScutoidError(f"Cell {cell} cannot be shown", "there is no such cell", "choose a cell of the stack")
-        if cell in self._stale:
-            self._look_again(cell)
+        if self._is_stale(cell):
+            self._look_at(cell)
         self.current = suspect(self.session.scene(), self.suspects, cell)
         return self.current
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the current suspect was changed after it was shown."""
+        shown = self.current
+        return shown is not None and shown.cell in self.session.index and any(map(self._is_stale, cells_of(shown)))
+
+    def follow(self) -> Suspect | None:
+        """Return what became of the current suspect; None where its cells are no more."""
+        left = [cell for cell in cells_of(self.current) if cell in self.session.index] if self.current else []
+        if not left:
+            self.current = None
+            return None
+        return self.show(left[0])
+
+    def look_again(self) -> bool:
+        """Look at one of the cells that edits have changed, or else at one beside them; False where none waits."""
+        cell = next(iter(self._changed or self._beside), None)
+        if cell is not None:
+            self._look_at(cell)
+        return cell is not None
 
     def accept(self) -> Change:
         """Accept the current cell: no edit changes it until it is unlocked."""
@@ -165,32 +188,31 @@ class Review:
 
     def progress(self) -> str:
         """Return how far the correction is: ``"412 of 2310 cells accepted, 61 an hour, about 31 h left"``."""
-        total = len(self.session.index)
-        accepted = sum(1 for cell, state in self.session.states.items() if state.accepted and cell in self.suspects)
+        index = self.session.index
+        accepted = sum(state.accepted and cell in index for cell, state in self.session.states.items())
         worked = self._pace.until(self._clock(), self.session.history.moves)
-        return in_words(accepted, total, worked)
+        return in_words(accepted, len(index), worked)
 
     def _shown(self) -> Suspect:
-        if self.current is None or self.current.cell not in self.suspects:
+        if self.current is None or self.current.cell not in self.session.index:
             raise ScutoidError("No cell is shown", "none was asked for, or it is no more", "go to the next suspect")
         return self.current
 
     def _first(self, which: Filter) -> int | None:
-        candidates: Iterator[int]
+        while (cell := next((one for one in self._candidates(which) if self._fits(one, which)), None)) is not None:
+            if not self._is_stale(cell):
+                break
+            self._look_at(cell)  # which may put another one before it
+        return cell
+
+    def _candidates(self, which: Filter) -> Iterator[int]:
         if which.flagged:
             states = self.session.states
             flagged = [cell for cell, state in states.items() if state.flagged and cell in self.suspects]
-            candidates = iter(sorted(set(flagged) - self._passed, key=self._rank))
-        elif which.unseen:
-            candidates = (cell for _, cell in self._order)
-        else:
-            candidates = iter(cell for cell in self.suspects.cells if cell not in self._passed)
-        while True:
-            cell = next((cell for cell in candidates if self._fits(cell, which)), None)
-            if cell is None or cell not in self._stale:
-                return cell
-            self._look_again(cell)
-            return self._first(which)
+            return iter(sorted(set(flagged) - self._passed, key=self._rank))
+        if which.unseen:
+            return (cell for _, cell in self._order)
+        return (cell for cell in self.suspects.cells if cell not in self._passed)
 
     def _fits(self, cell: int, which: Filter) -> bool:
         index = self.session.index
@@ -211,19 +233,25 @@ class Review:
             return
         lost, won = cells_in(change.labels)
         changed = (lost | won) - {0}
-        scene = self.session.scene()
-        judged = self.suspects.update(scene, changed)
+        there = {cell for cell in changed if cell in self.session.index}
+        beside = self.suspects.forget(changed - there)
         if 0 in lost | won:  # its neighbours look at what is no cell with another surface now
-            self._stale.update(dict.fromkeys(cell for cell in judged if cell not in changed))
+            beside.update(*(self.session.index.neighbours(cell) for cell in there))
+            self._beside.update(dict.fromkeys(beside - changed))
         for cell in changed:
-            self._stale.pop(cell, None)
+            self._beside.pop(cell, None)
+            self._changed.pop(cell, None)
             self._passed.discard(cell)
             self._again.add(cell)
-        for cell in (*changed, *judged):
             self._place(cell)
+        self._changed.update(dict.fromkeys(sorted(there)))
 
-    def _look_again(self, cell: int) -> None:
-        self._stale.pop(cell, None)
+    def _is_stale(self, cell: int) -> bool:
+        return cell in self._changed or cell in self._beside
+
+    def _look_at(self, cell: int) -> None:
+        self._changed.pop(cell, None)
+        self._beside.pop(cell, None)
         if cell in self.session.index:
             for judged in self.suspects.update(self.session.scene(), (cell,)):
                 self._place(judged)
@@ -250,6 +278,11 @@ class Review:
         key = self._key.pop(cell, None)
         if key is not None:
             del self._order[bisect.bisect_left(self._order, key)]
+
+
+def cells_of(suspect: Suspect) -> list[int]:
+    """Return the one or two cells of a suspect."""
+    return [suspect.cell] if suspect.other is None else [suspect.cell, suspect.other]
 
 
 class _Pace:

@@ -172,23 +172,35 @@ class Suspects:
         touched = set(there)
         for cell in there:
             touched.update(scene.index.neighbours(cell))
-        for cell in changed:
-            for other in self._faces.pop(cell, {}):
-                self._faces.get(other, {}).pop(cell, None)
-                touched.add(other)
-        for cell in changed - there:
-            self._looks.pop(cell, None)
-            self._odds.pop(cell, None)
-        touched = {cell for cell in touched if cell in scene.index}
-        looked_at = sorted(touched if around else there)
+        touched |= self._without_faces(changed)
+        self.forget(changed - there)
+        looked_at = sorted({cell for cell in touched if cell in scene.index} if around else there)
         for cell in looked_at:
             self._looks[cell] = look_at(scene, cell, self._step, self._opinions)
         for cell in looked_at:
             self._noted(cell, changed)
-        again = sorted(touched)
+        # A cell that has not been looked at since it was made is judged once it has been.
+        again = sorted(cell for cell in touched if cell in scene.index and cell in self._looks)
         self._judge_faces(scene, again if around else sorted(there))
         self._judge_cells(scene, again)
         return again
+
+    def forget(self, cells: Iterable[int]) -> set[int]:
+        """Leave cells out that are no more, and return those that touched them, to be judged again."""
+        gone = {int(cell) for cell in cells}
+        for cell in gone:
+            self._looks.pop(cell, None)
+            self._odds.pop(cell, None)
+        return self._without_faces(gone) - gone
+
+    def _without_faces(self, cells: Iterable[int]) -> set[int]:
+        """Forget the faces of cells, and return who had them."""
+        touched = set()
+        for cell in cells:
+            for other in self._faces.pop(cell, {}):
+                self._faces.get(other, {}).pop(cell, None)
+                touched.add(other)
+        return touched
 
     def _noted(self, cell: int, changed: set[int]) -> None:
         """Let the neighbours of a cell that was looked at know how faint their faces with it are now."""
@@ -214,7 +226,9 @@ class Suspects:
 
     def faces(self, scene: Scene, cells: Sequence[int]) -> tuple[list[tuple[int, int]], NDArray[np.float64]]:
         """Return the faces of cells, smaller id first, and what each is judged by, shape (n, features)."""
-        pairs = sorted({(min(a, b), max(a, b)) for a in cells for b in scene.index.neighbours(a)})
+        known = self._looks
+        near = ((a, b) for a in cells for b in scene.index.neighbours(a) if a in known and b in known)
+        pairs = sorted({(min(a, b), max(a, b)) for a, b in near})
         surfaces = {cell: _surface(scene, cell) for cell in {cell for pair in pairs for cell in pair}}
         rows = []
         for a, b in pairs:

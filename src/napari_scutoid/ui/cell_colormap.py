@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 UNKNOWN, NONE, FIRST = 0, 1, 2
 """Rows of the colours on the graphics card: of ids without one, of no cell, and the first of the palette."""
+SHADES = (NEW, (0.0, 0.0, 0.0, 0.0), *((*shade, 1.0) for shade in PALETTE))
 
 
 class CellColormap(DirectLabelColormap):
@@ -58,9 +59,9 @@ class CellColormap(DirectLabelColormap):
     def _values_mapping_to_minimum_values_set(self, apply_selection: bool = True) -> tuple[dict, dict]:
         if self.use_selection and apply_selection:
             return super()._values_mapping_to_minimum_values_set(apply_selection)
-        shades = [NEW, (0.0, 0.0, 0.0, 0.0), *((*shade, 1.0) for shade in PALETTE)]
-        numbers = {None: UNKNOWN, **{cell: int(self._table[cell]) for cell in self.color_dict if cell is not None}}
-        return numbers, {number: np.array(shade, np.float32) for number, shade in enumerate(shades)}
+        table = self._table
+        numbers = {None: UNKNOWN, **{cell: int(table[cell]) for cell in self.color_dict if cell is not None}}
+        return numbers, dict(enumerate(np.array(SHADES, np.float32)))
 
     def _data_to_texture(self, values: Any) -> Any:
         if np.ndim(values) == 0:
@@ -77,7 +78,9 @@ class CellColormap(DirectLabelColormap):
     @property
     def shades(self) -> NDArray[np.float32]:
         """The colours, shape (rows, 4)."""
-        return np.array(list(self._values_mapping_to_minimum_values_set()[1].values()), np.float32)
+        # Which cells there are plays no part in it: views ask for it each time they are painted.
+        shades = self._values_mapping_to_minimum_values_set()[1].values() if self.use_selection else SHADES
+        return np.array(list(shades), np.float32)
 
     def map(self, values: Any) -> Any:
         """Return the colours of ids, with a last axis for red, green, blue and opacity."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_scutoid.ui.suspect_panel import SuspectCard
 
@@ -26,6 +26,10 @@ NOT_LOOKED = "Press Next suspect: the program first looks at every cell, once."
 FOUND = "Every cell has been looked at. Press Next suspect when you are ready."
 NONE_LEFT = "Nothing is left in this list. Choose another one above, or save the labels."
 GONE = "This cell is no more. Go on to the next one."
+PAUSE = 400
+"""Milliseconds after an edit in which no other one came: from then on the cells that it changed are looked at again."""
+BETWEEN = 20
+"""Milliseconds between two such looks, for what the user does meanwhile."""
 NEAR = 4.0
 """How far "near here" reaches, in diameters of a typical cell."""
 
@@ -68,6 +72,10 @@ class Reviewing(QObject):
         self._kept: Kept | None = None
         self._looked_at: list[int] = []
         self._is_fixing = False
+        # Looking at a cell takes some hundredths of a second, which an edit need not wait for.
+        self._idle = QTimer(self)
+        self._idle.setSingleShot(True)
+        self._idle.timeout.connect(self._look_again)
         editing.refused.connect(self._on_refused)
         panel.nextAsked.connect(self.next)
         panel.previousAsked.connect(self.previous)
@@ -111,6 +119,7 @@ class Reviewing(QObject):
 
     def end(self) -> None:
         """Forget the session."""
+        self._idle.stop()
         if self._review is not None:
             self._review.close()
         self._review = self._kept = None
@@ -158,29 +167,47 @@ class Reviewing(QObject):
 
     def fix(self) -> None:
         """Do what is proposed, and stay, so that the user sees what came of it; on, where the cell is no more."""
+        if self._review is not None and self._review.is_behind:
+            self._follow(self._review)
         suspect = self.suspect
         if suspect is not None and suspect.fix is not None:
             self._is_fixing = True
             self._editing.do_later(suspect.fix)
 
     def refresh(self) -> None:
-        """Show how far the work is, and what became of the present suspect."""
+        """Show how far the work is, now, and what became of the present suspect, soon."""
         review = self._review
         if review is None:
             return
         accepted = sum(state.accepted for state in review.session.states.values())
         self._panel.setProgress(review.progress(), accepted, len(review.session.index))
-        suspect = review.current
-        if suspect is None:
-            return
-        left = [cell for cell in (suspect.cell, suspect.other) if cell is not None and cell in review.suspects]
+        if not review.is_behind:
+            self._follow(review)
+        self._idle.start(PAUSE)
+
+    def _follow(self, review: Review) -> None:
+        """Show what the present suspect is now."""
         is_fixing, self._is_fixing = self._is_fixing, False
-        if left:
-            self._panel.setValue(card_of(review.show(left[0]), review))
+        if review.current is None:
+            return
+        suspect = review.follow()
+        if suspect is not None:
+            self._panel.setValue(card_of(suspect, review))
         elif is_fixing:
             self.next()
         else:
             self._panel.setValue(None, GONE)
+
+    def _look_again(self) -> None:
+        """Show what the present suspect is now; then look at what else edits have changed, a cell at a time."""
+        review = self._review
+        if review is None:
+            return
+        if review.is_behind:
+            self._follow(review)
+        elif not review.look_again():
+            return
+        self._idle.start(BETWEEN)
 
     def _decide(self, decide: Callable[[Review], Any]) -> None:
         review = self._review
