@@ -92,6 +92,19 @@ def test_the_card_says_who_worked_how_long_on_what():
     assert card.as_dict()["worked_minutes"] == 4.0
 
 
+def test_the_card_counts_all_branches_and_bears_a_clock_that_was_set_back():
+    history = History()
+    for minutes in (20, 21, 10):
+        do(history, minutes=minutes)
+        go(history, 0, "undo")
+        history.moves[-1] = Move(0, "undo", "Ana", at(minutes))
+    go(history, 1)
+    history.moves[-1] = Move(1, "jump", "Ana", at(12))
+    card = history.card()
+    assert (card.began, card.ended, card.worked) == (at(10), at(21), timedelta(minutes=3))
+    assert (card.n_edits, card.n_undone) == (1, 2)
+
+
 def test_the_card_of_nothing():
     card = History().card()
     assert (card.authors, card.began, card.n_edits, card.worked) == ((), None, 0, timedelta())

@@ -71,6 +71,12 @@ def test_no_cell_is_put_into_the_lumen() -> None:
     assert middle(made) == [7, 7, 7, 0]
 
 
+def test_the_lumen_parts_what_an_accepted_cell_leaves() -> None:
+    old, new = row(7, 7, 0, 0, 9, 9), row(1, 1, 1, 1, 1, 1)
+    made = drain(kept_accepted(new, old, [7], next_id=20, lumen=row(0, 0, 0, 1, 0, 0) > 0))
+    assert middle(made) == [7, 7, 0, 0, 9, 9]
+
+
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"new has shape \(3, 3, 2\), old \(3, 3, 3\)"):
         drain(kept_accepted(row(1, 1), row(1, 1, 1), [], 5))
