@@ -67,13 +67,12 @@ def strongest_cut(inside: NDArray[np.bool_], boundary: NDArray[np.float32], unit
     unit : tuple of 3 floats
         Voxel edges in equivalent voxels.
     """
-    import edt
     from scipy.ndimage import gaussian_filter, maximum_filter
 
     interior = inside & (boundary <= _WALL)
     if not interior.any():
         interior = inside
-    distance = edt.edt(np.ascontiguousarray(interior), anisotropy=unit, black_border=False)
+    distance = depth_in(interior, unit)
     if not np.isfinite(distance).all():  # nothing bounds the cell: it fills the box
         return NO_CUT
     sigma = _LEVELLING * float(distance.max())
@@ -94,16 +93,18 @@ def strongest_cut(inside: NDArray[np.bool_], boundary: NDArray[np.float32], unit
     return NO_CUT if side is None else _measured(side[regions], boundary, distance)
 
 
-def waist(inside: NDArray[np.bool_], boundary: NDArray[np.float32], unit: Unit) -> tuple[float, Cut]:
+def waist(
+    inside: NDArray[np.bool_], boundary: NDArray[np.float32], unit: Unit, depth: NDArray[np.float32] | None = None
+) -> tuple[float, Cut]:
     """Return how much better two ellipsoids describe a cell than one, in nat, and the cut between these.
 
     Parameters
     ----------
     inside, boundary, unit
         As for `strongest_cut`.
+    depth : ndarray of float32, optional
+        `depth_in` of the cell, where it is known.
     """
-    import edt
-
     places = np.argwhere(inside)
     voxels = float(len(places))
     scaled = places * np.asarray(unit)
@@ -122,8 +123,19 @@ def waist(inside: NDArray[np.bool_], boundary: NDArray[np.float32], unit: Unit) 
     apart = sum(n * emptiness(scaled[part == i], float(n), unit) for i, n in enumerate(sizes.tolist()))
     side = np.zeros(inside.shape, np.uint8)
     side[tuple(places.T)] = part + 1
-    distance = edt.edt(np.ascontiguousarray(inside), anisotropy=unit, black_border=False)
-    return emptiness(scaled, voxels, unit) - apart / voxels, _measured(side, boundary, distance)
+    depth = depth_in(inside, unit) if depth is None else depth
+    return emptiness(scaled, voxels, unit) - apart / voxels, _measured(side, boundary, depth)
+
+
+def depth_in(inside: NDArray[np.bool_], unit: Unit) -> NDArray[np.float32]:
+    """Return how far each voxel of a cell is from what is none, in equivalent voxels; infinite where nothing else is.
+
+    The border of the box, which is that of the stack, is nothing else.
+    """
+    import edt
+
+    depth: NDArray[np.float32] = edt.edt(np.ascontiguousarray(inside), anisotropy=unit, black_border=False)
+    return depth
 
 
 def _two_sides(regions: NDArray[np.uint32], boundary: NDArray[np.float32]) -> NDArray[np.uint8] | None:

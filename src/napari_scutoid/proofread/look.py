@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_scutoid.proofread.inner_cut import NO_CUT, Cut, strongest_cut, waist
+from napari_scutoid.proofread.inner_cut import NO_CUT, Cut, depth_in, strongest_cut, waist
 from napari_scutoid.steps.walls import relative_spacing
 
 if TYPE_CHECKING:
@@ -194,10 +194,11 @@ def look(seen: Seen, scene: Scene, opinions: tuple[Opinion, ...] = ()) -> Look:
     if step == (1, 1, 1) and np.count_nonzero(inside) < seen.voxels:  # only some were seen
         pieces, astray = pieces + 1, 1.0 - float(np.count_nonzero(largest)) / seen.voxels
     cut = strongest_cut(largest, piece.boundary, unit)
-    gain, neck = waist(largest, piece.boundary, unit)
+    depth = depth_in(inside, unit)
+    gain, neck = waist(largest, piece.boundary, unit, depth if largest is inside else None)
     better = cut if cut.evidence >= neck.evidence else neck
     apical, basal, patches = _free(inside, piece)
-    deep, outline, open_ = _evidence(inside, piece, unit)
+    deep, outline, open_ = _evidence(inside, piece, depth, unit)
     return Look(
         seen.voxels,
         mean,
@@ -346,10 +347,9 @@ def _free(inside: NDArray[np.bool_], piece: _Piece) -> tuple[bool, bool, int]:
     return apical >= least, n - apical >= least, patches
 
 
-def _evidence(inside: NDArray[np.bool_], piece: _Piece, unit: Unit) -> tuple[float, float, float]:
-    import edt
-
-    depth = edt.edt(np.ascontiguousarray(inside), anisotropy=unit, black_border=False)
+def _evidence(
+    inside: NDArray[np.bool_], piece: _Piece, depth: NDArray[np.float32], unit: Unit
+) -> tuple[float, float, float]:
     if not np.isfinite(depth).all():
         return float(piece.boundary.mean()), 0.0, 1.0
     surface = inside & (depth <= 1.01 * max(unit))
