@@ -121,7 +121,7 @@ def test_both_versions_are_told():
     one, other = done(Note((1,), "a")), done(Note((1,), "b"), Accept((1,)), author="Ben")
     (collision,) = merged(one, other).collisions
     mine, theirs = collision.versions
-    assert collision.what.startswith("cells 1") and mine.startswith("Note on cell 1 (Ana, 20")
+    assert collision.what == "cell 1 at z 1, y 0, x 0" and mine.startswith("Note on cell 1 (Ana, 20")
     assert theirs.count("(Ben, 20") == 2 and "Accept cell 1" in theirs
 
 

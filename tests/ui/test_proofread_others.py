@@ -249,10 +249,10 @@ def test_each_collision_is_shown_with_both_versions(qtbot, start, theirs, viewer
     panel = choose(qtbot, widget, other, monkeypatch)
     first = panel.words.text()
     qtbot.waitUntil(lambda: not panel.mine_button.visibleRegion().isEmpty())
-    assert "3 places you have both changed" in first and "Collision 1 of 3: cells 1" in first
+    assert "3 places you have both changed" in first and "Collision 1 of 3: cell 1" in first
     assert "Mine: Note on cell 1 (" in first and "Theirs: Note on cell 1 (Ben" in first
     panel.theirs_button.click()
-    assert "Collision 2 of 3: cells 2" in panel.words.text() and panel.add_button.isHidden()
+    assert "Collision 2 of 3: cell 2" in panel.words.text() and panel.add_button.isHidden()
     panel.all_box.setChecked(True)
     panel.mine_button.click()
     assert not panel.add_button.isHidden() and not panel.all_box.isChecked()

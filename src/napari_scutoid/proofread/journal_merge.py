@@ -12,6 +12,7 @@ from napari_scutoid.io.atomic import not_written
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.proofread import journal_file
 from napari_scutoid.proofread.change import Change, Difference, StateChange, cells_in
+from napari_scutoid.proofread.edits.merge import named
 from napari_scutoid.proofread.journal import Journal
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ class Collision:
 
     @property
     def what(self) -> str:
-        """What both change: ``"cells 3, 12 at z 4, y 60, x 71"``."""
+        """What both change: ``"cells 3 and 12 at z 4, y 60, x 71"``."""
         place = self.first[0].change.centre
         where = "" if place is None else " at z {:.0f}, y {:.0f}, x {:.0f}".format(*place)
-        which = f"cells {', '.join(map(str, self.cells))}" if self.cells else "the same voxels"
+        which = named(self.cells) if self.cells else "the same voxels"
         return which + where
 
     @property

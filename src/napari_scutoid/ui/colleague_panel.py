@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QScrollArea, QVB
 
 from napari_scutoid.ui.note import Note
 
-LAID_OUT_MS = 100
+LAID_OUT_MS, FRESH_MS = 100, 3000
 TITLE = "Add a colleague's corrections…"
 TIP = (
     "<qt>Choose the journal (….corrections.sqlite) that somebody else has made of the same file of labels. Your edits "
@@ -51,7 +51,7 @@ class ColleaguePanel(QWidget):
         self.add_button = QPushButton("Add them")
         self.add_button.setToolTip("Write a new journal with both, and go on with it.")
         self.drop_button = QPushButton("Do not add")
-        self._choices: tuple[QWidget, ...] = (self.mine_button, self.theirs_button, self.neither_button, self.all_box)
+        self._choices = (self.mine_button, self.theirs_button, self.neither_button)
         grid = QGridLayout()
         for column, button in enumerate((self.mine_button, self.theirs_button, self.neither_button)):
             grid.addWidget(button, 0, column)
@@ -73,29 +73,38 @@ class ColleaguePanel(QWidget):
         ):
             button.setProperty("choice", choice)
             button.clicked.connect(self._on_choice)
-        # Once it is laid out.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(LAID_OUT_MS)
+        # Words that wrap find their height in several rounds; while they are fresh, each is followed.
+        self._soon, self._fresh = QTimer(self), QTimer(self)
+        for timer, wait in ((self._soon, LAID_OUT_MS), (self._fresh, FRESH_MS)):
+            timer.setSingleShot(True)
+            timer.setInterval(wait)
         self._soon.timeout.connect(self._come_into_view)
         self.setValue("")
 
-    def setValue(self, words: str, *, is_choice: bool = False, can_add: bool = False) -> None:
-        """Show words, and the buttons that answer them: a choice, or the consent to add."""
+    def setValue(self, words: str, *, choices: int = 0, can_add: bool = False) -> None:
+        """Show words, and the buttons that answer them: the first of some choices, or the consent to add."""
         self.words.setText(words)
         self.words.setVisible(bool(words))
         for widget in self._choices:
-            widget.setVisible(is_choice)
+            widget.setVisible(choices > 0)
+        self.all_box.setVisible(choices > 1)
         self.add_button.setVisible(can_add)
-        self.drop_button.setVisible(is_choice or can_add)
-        if not is_choice:
+        self.drop_button.setVisible(choices > 0 or can_add)
+        if not choices:
             self.all_box.setChecked(False)
         if words:
             self._soon.start()
+            self._fresh.start()
 
     def for_all(self) -> bool:
         """Return whether the next choice counts for all that are left."""
         return bool(self.all_box.isChecked())
+
+    def resizeEvent(self, event: Any) -> None:
+        """Follow words that were just shown."""
+        super().resizeEvent(event)
+        if self._fresh.isActive():
+            self._soon.start()
 
     def _come_into_view(self) -> None:
         """Scroll to what is asked: it lies at the end of a long column."""

@@ -142,5 +142,5 @@ class Joining(QObject):
         mine, theirs = collision.versions
         first = f"{met.words}\n" if number == 0 else ""
         which = f"Collision {number + 1} of {len(met.collisions)}: {collision.what}."
-        self._panel.setValue(f"{first}{which}\nMine: {mine}.\nTheirs: {theirs}.", is_choice=True)
+        self._panel.setValue(f"{first}{which}\nMine: {mine}.\nTheirs: {theirs}.", choices=len(met.collisions) - number)
         self.shown.emit(collision)
