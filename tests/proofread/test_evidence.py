@@ -68,6 +68,15 @@ def test_the_compiled_loop_does_what_filters_do(dtype):
     np.testing.assert_allclose(evidence.boundary(Box.whole(image.shape)), expected, atol=0.501)
 
 
+def test_faint_slices_are_not_full_of_walls():
+    image = np.full((6, 8, 17), 100, np.uint16)
+    image[:3, :, 8] = 500
+    image[3:, :, 8] = 102
+    found = GridEvidence(None, Volume(image), image.shape).boundary(Box.whole(image.shape))
+    assert found[:2, :, 8].min() > 100
+    assert found[4:].max() < 10
+
+
 SHAPE = (5, 6, 7)
 RNG = np.random.default_rng(0)
 SAME = Volume(RNG.integers(0, 4000, SHAPE).astype(np.uint16))

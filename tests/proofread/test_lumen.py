@@ -14,6 +14,7 @@ from napari_scutoid.box import Box
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import drain
 from napari_scutoid.proofread.edits import propose_lumen as module
+from napari_scutoid.proofread.edits import region
 from napari_scutoid.proofread.edits.lumen import SetLumen, SetOutside
 from napari_scutoid.proofread.edits.propose_lumen import propose_lumen
 from napari_scutoid.proofread.edits.region import Region, piece_at
@@ -96,6 +97,16 @@ def test_a_piece_is_followed_beyond_the_first_box():
     assert piece.box == Box((2, 3, 4), (1, 1, 36))
     assert piece.mask.all()
     assert piece_at(scene, (0, 0, 0), lambda box: scene.labels[box.slices] == 0) is None
+
+
+def test_a_click_on_far_too_much_is_refused(monkeypatch):
+    labels = np.ones((6, 6, 60), np.uint32)
+    labels[2, 3, 4:55] = 0
+    monkeypatch.setattr(region, "LARGEST", 6 * 6 * 50)
+    with pytest.raises(ScutoidError, match="or it is too large for a click"):  # it does not reach the border
+        SetLumen((2, 3, 30)).plan(scene_of(labels))
+    with pytest.raises(ScutoidError, match="too large for a click"):
+        SetOutside((2, 3, 30)).plan(scene_of(labels, lumen=labels == 0))
 
 
 @settings(max_examples=40)

@@ -55,6 +55,22 @@ def test_three_cells_in_one_give_both_cuts():
     assert second[4, 4, 5] == second[4, 4, 15] != second[4, 4, 26]
 
 
+def test_of_very_many_parts_the_deepest_are_told_apart(monkeypatch):
+    labels = np.pad(np.full((7, 8, 30), 3, np.uint32), 1)
+    walls = np.zeros(labels.shape, np.uint8)
+    walls[:, :, 5], walls[:, :, 18] = 250, 250
+    scene = scene_of(labels, walls=walls)
+
+    def told_apart(x, other):
+        made = [applied(scene, change)[4, 4] for change in proposals(scene, 3, 4)]
+        return [bool(line[x] != line[other]) for line in made]
+
+    assert any(told_apart(3, 10))
+    monkeypatch.setattr(propose, "_MOST_SEEDS", 2)
+    assert told_apart(10, 25)[0]
+    assert not any(told_apart(3, 10))
+
+
 def test_a_coarser_search_finds_the_same_wall(monkeypatch):
     labels = np.pad(np.full((8, 9, 24), 3, np.uint32), 1)
     walls = np.zeros(labels.shape, np.uint8)

@@ -32,7 +32,7 @@ def flood(
     mask : ndarray of bool, same shape
         Where cells may grow.
     backend : {"compiled", "bioimage-cpp", "scikit-image"}
-        Implementation.
+        Implementation. The compiled one has no room for ids from 2**31 on, and leaves them to bioimage-cpp.
 
     Returns
     -------

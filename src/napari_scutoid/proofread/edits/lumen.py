@@ -107,7 +107,13 @@ def _meant(scene: Scene, what: What, target: Target) -> tuple[Region, str]:
             )
         return piece, "the lumen here"
     piece = piece_at(scene, voxel, lambda box: (scene.labels[box.slices] == 0) & ~lumen_in(scene, box))
-    if piece is None or _reaches_border(piece.box, scene):
+    if piece is None:
+        raise ScutoidError(
+            "The background here cannot be set as lumen",
+            "cells do not enclose it, or it is too large for a click",
+            "have the lumen proposed, draw it, or close the tissue first",
+        )
+    if _reaches_border(piece.box, scene):
         raise ScutoidError(
             "The background here cannot be set as lumen",
             "cells do not enclose it: it reaches the stack's border",
