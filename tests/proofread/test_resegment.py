@@ -54,6 +54,10 @@ def test_what_is_left_of_a_covered_cell_goes_to_its_neighbour() -> None:
     assert middle(made) == [7, 7, 7, 7, 9, 9, 9, 9]
 
 
+def test_a_cell_of_which_half_is_left_stays_one() -> None:
+    assert middle(drain(kept_accepted(row(1, 1, 1, 1), row(7, 7, 0, 0), [7], next_id=20))) == [7, 7, 20, 20]
+
+
 def test_what_is_left_is_no_cell_where_nothing_is_beside_it() -> None:
     old, new = row(7, 7, 7, 7, 9, 0), row(1, 1, 1, 1, 1, 0)
     assert middle(drain(kept_accepted(new, old, [7], next_id=20))) == [7, 7, 7, 7, 0, 0]

@@ -31,6 +31,12 @@ def test_only_accepted_cells_and_the_lumen_are_known() -> None:
     assert set(np.unique(known)) == {0, 3, UNKNOWN}
 
 
+def test_what_is_a_cell_and_lumen_is_the_cell() -> None:
+    known = all_of(Truth(scene_of(LABELS, lumen=LUMEN | (LABELS > 0), accepted=[3]), LABELS.shape))
+    np.testing.assert_array_equal(known == 3, LABELS == 3)
+    np.testing.assert_array_equal(known == 0, LUMEN)
+
+
 def test_all_cells_accepted_make_the_outside_known() -> None:
     known = all_of(Truth(scene_of(LABELS, accepted=[3, 70_000]), LABELS.shape))
     np.testing.assert_array_equal(known, LABELS)
