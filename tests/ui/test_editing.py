@@ -92,6 +92,18 @@ def test_edits_undo_and_redo_are_shown(editing, session, heard):
     assert set(np.unique(session.labels)) == {0, 1, 2}
 
 
+def test_who_shows_the_edits_draws_once_for_what_was_asked(editing, session, heard):
+    shown = []
+    editing.settled.connect(lambda: shown.append(len(heard["changed"])))
+    editing.do(Repaint(2, 1))
+    editing.do(Repaint(1, 3))
+    editing.jump(0)
+    assert shown == [1, 2, 4]
+    editing.jump(0)
+    session.redo()
+    assert shown == [1, 2, 4, 5]
+
+
 @pytest.mark.parametrize(("question", "done"), [(None, True), ("yes?", True), ("really?", False)])
 def test_what_the_user_says_no_to_is_not_done(editing, session, heard, questions, question, done):
     editing.do(Repaint(2, 1, question))

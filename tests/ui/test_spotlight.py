@@ -70,7 +70,9 @@ def test_a_cell_is_lit_in_its_box_and_outlined(viewer, spot):
     assert len(viewer.layers) == 2
     np.testing.assert_array_equal(in_stack(viewer, LIGHT), viewer.layers["cells"].data == 5)
     spot.light([])
-    assert not light.visible
+    assert light.visible and not light.data.any()
+    spot.light([5])
+    np.testing.assert_array_equal(in_stack(viewer, LIGHT), viewer.layers["cells"].data == 5)
 
 
 def test_a_wall_is_lit_and_after_the_merge_the_cell(viewer, index, spot):
@@ -118,7 +120,7 @@ def test_layers_that_the_user_removes_end_it(viewer, spot):
     spot.light([4])
     np.testing.assert_array_equal(in_stack(viewer, LIGHT), viewer.layers["cells"].data == 4)
     spot.light([99])
-    assert not viewer.layers[LIGHT].visible
+    assert not viewer.layers[LIGHT].data.any()
 
 
 def test_stopping_shows_all_cells_and_leaves_no_layer(viewer, index, qtbot):

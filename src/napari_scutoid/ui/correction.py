@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.cell_edits import edits_of, is_quick
@@ -74,12 +74,9 @@ class Correction(QObject):
         self.again = SegmentingAgain(viewer, bench.differences, jobs, core.segment_again, self.differing, sights, self)
         self.joining = Joining(bench.colleague, editing, jobs, core, sights.settle, self)
         self._keyboard = Keyboard(viewer, bench, self, sights, self)
-        # A jump is many changes; the panels follow the last one.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.refresh)
         editing.changed.connect(self._on_changed)
+        # At once, so that the window is drawn once for an edit; of a jump's many changes after the last.
+        editing.settled.connect(self.refresh)
         editing.refused.connect(jobs.complain)
         editing.planningChanged.connect(self._on_planning)
         sights.wished.connect(self._on_wished)
@@ -97,7 +94,7 @@ class Correction(QObject):
         bench.saving.saveAsked.connect(self.save)
         bench.saving.truthAsked.connect(self.save_truth)
         bench.saving.refused.connect(jobs.say)
-        bench.tabChanged.connect(self._soon.start)
+        bench.tabChanged.connect(self.refresh)
 
     @property
     def session(self) -> Session | None:
@@ -299,7 +296,6 @@ class Correction(QObject):
             self.drop_proposals()
         self._sights.refresh(change)
         self._jobs.say(f"{change.title}.")
-        self._soon.start()
 
     def _on_planning(self, planning: bool) -> None:
         self._jobs.say("Working it out…" if planning else "")

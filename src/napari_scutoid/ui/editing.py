@@ -46,6 +46,8 @@ class Editing(QObject):
     -------
     changed : Change
         Made, undone or done again; the labels hold it.
+    settled
+        All changes of what was asked for are made, of a jump through the history its many.
     refused : Exception
         What could not be done, and why; the labels are as before.
     planningChanged : bool
@@ -53,6 +55,7 @@ class Editing(QObject):
     """
 
     changed = Signal(object)
+    settled = Signal()
     refused = Signal(object)
     planningChanged = Signal(bool)
 
@@ -63,6 +66,7 @@ class Editing(QObject):
         self._held_by = ""
         self._before: Callable[[], None] = _nothing
         self._then: Callable[[Any], None] | None = None
+        self._n_heard = self._depth = 0
         self._planning = Inquiry(self)
         self._planning.answered.connect(self._on_planned)
         self._planning.failed.connect(self._on_failed)
@@ -109,9 +113,10 @@ class Editing(QObject):
 
     def act(self, act: Callable[[Session], Any]) -> Any:
         """Do something that changes the session; None where it was refused."""
-        session = self._session
+        session, before = self._session, self._n_heard
         if session is None:
             return None
+        self._depth += 1
         try:
             reason = "the edit before it is still being worked out" if self.is_planning else self._held_by
             if reason:
@@ -122,6 +127,10 @@ class Editing(QObject):
             # Also a bug: it has to be told, and the next edit is possible, as a session refuses before it changes.
             self.refused.emit(error)
             return None
+        finally:
+            self._depth -= 1
+            if not self._depth and self._n_heard != before:
+                self.settled.emit()
 
     def do_later(self, *edits: Edit) -> None:
         """Plan an edit in a thread, then make it; then the next one."""
@@ -172,7 +181,10 @@ class Editing(QObject):
             self.do_later(*rest)
 
     def _on_heard(self, change: Change) -> None:
+        self._n_heard += 1
         self.changed.emit(change)
+        if not self._depth:
+            self.settled.emit()
 
     def _on_planned(self, found: Any) -> None:
         then = self._drop_plan()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_scutoid.box import Box
 from napari_scutoid.ui import layers
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels as LabelsLayer
 
-    from napari_scutoid.box import Box
     from napari_scutoid.proofread.change import Change
     from napari_scutoid.proofread.index import CellIndex
 
@@ -113,7 +113,7 @@ class Spotlight(QObject):
             # Of a wall that is gone, its cells.
             found = found or cells_alone(labels.data, self._index, lit)
         if found is None:
-            self._hide(LIGHT)
+            self._switch_off()
             return
         box, shown = found
         # napari draws no outlines in 3D, and warns of it.
@@ -149,7 +149,8 @@ class Spotlight(QObject):
             layer = self._layer(name, data, translate)
         # All at once: napari would cut it and send it to the graphics card for each of them, and measure all layers
         # again, though what is shown lies in the stack.
-        with layer._block_refresh(), layer.events.extent.blocker():
+        # What follows data in napari is for data of another type: it would compile the layer's shaders again.
+        with layer._block_refresh(), layer.events.extent.blocker(), layer.events.data.blocker():
             if layer.data is not data:
                 layer.data = data
                 layer.translate = translate
@@ -184,6 +185,13 @@ class Spotlight(QObject):
         layer = self._made.get(name)
         if layer is not None and layer in self._viewer.layers:
             layer.visible = False
+
+    def _switch_off(self) -> None:
+        """Leave nothing lit: hiding and showing a layer makes napari draw its list and arrange its canvas anew."""
+        layer = self._made.get(LIGHT)
+        if layer is not None and layer in self._viewer.layers and layer.data.any():
+            start = np.rint((np.asarray(layer.translate) - self._origin) / self._grid["scale"]).astype(int)
+            self._fill(LIGHT, Box.between(start, start + 1), np.zeros((1, 1, 1), np.uint32))
 
     def _on_ndisplay(self, _event: object = None) -> None:
         """Come before the layer is cut anew, with or without its outline."""
