@@ -10,6 +10,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import drain
 from napari_scutoid.proofread import judge as judge_module
 from napari_scutoid.proofread.edits.merge import Merge
+from napari_scutoid.proofread.features import CELL
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.judge import Judge, as_json
 from napari_scutoid.proofread.look import look_at, usual_step
@@ -165,6 +166,17 @@ def test_stray_voxels_far_apart_do_not_make_the_whole_stack_be_read():
     assert found.pieces > 1
     assert found.astray == pytest.approx(1 / 8)
     assert sum(read) < made.size / 100
+
+
+def test_a_cell_that_the_border_cuts_is_not_called_small():
+    of = scene(truth()[6:-6])  # halves of the first and the last layer
+    found = suspects(of)
+    cut, whole = (dict(zip(CELL, found.features(of, cell), strict=True)) for cell in (1, 14))
+    assert found.tissue.voxels == EDGE**3
+    assert (cut["size"], cut["size_beside"]) == (0, 0)
+    assert cut["size_at_border"] == pytest.approx(np.log(0.5))
+    assert (whole["size"], whole["size_at_border"]) == (0, 0)
+    assert whole["size_beside"] == 0
 
 
 def test_nothing_to_judge():
