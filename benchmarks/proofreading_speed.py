@@ -12,10 +12,12 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from _common import Row, answer, in_fresh_process, parser, peak_rss, show, write_json
+
+from napari_scutoid.volume import VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +26,20 @@ if TYPE_CHECKING:
 
 SHAPE, CELL, LARGE = (234, 1024, 1024), 44, 80
 QUICK_SHAPE, QUICK_CELL, QUICK_LARGE = (60, 256, 256), 20, 30
+VOXEL_SIZE = VoxelSize(1.0, 0.5, 0.5)
 WAVE = 0.08
 """How far walls wave, as a share of a cell."""
 COLUMNS = {"what": "s", "times": "d", "median_ms": ".0f", "p95_ms": ".0f", "usual_way_ms": ".0f", "ratio": ".1f"}
 FACTS = {"what": "s", "value": ".2f", "unit": "s"}
+
+
+class _Stack(NamedTuple):
+    """What is opened, its image, and what edits of it take in the usual way."""
+
+    file: Path
+    image: NDArray[np.uint16]
+    usual: dict[str, float]
+    about: str
 
 
 def main() -> None:
@@ -82,36 +94,38 @@ def walls_of(labels: NDArray[np.uint32]) -> NDArray[np.uint16]:
 
 def _measured(quick: bool) -> Row:
     shape, cell, large = (QUICK_SHAPE, QUICK_CELL, QUICK_LARGE) if quick else (SHAPE, CELL, LARGE)
-    labels = wavy_blocks(shape, cell, large)
     with tempfile.TemporaryDirectory() as folder:
-        return _in_the_window(Path(folder), labels, large, 20 if quick else 200, 100 if quick else 1000)
+        stack = _made(Path(folder), shape, cell, large)
+        return _in_the_window(Path(folder), stack, large, 20 if quick else 200, 100 if quick else 1000)
 
 
-def _in_the_window(folder: Path, labels: NDArray[np.uint32], large: int, times: int, many: int) -> Row:
+def _made(folder: Path, shape: tuple[int, int, int], cell: int, large: int) -> _Stack:
+    """Save the labels, and keep no array of them: their memory would be taken for the correction's."""
+    from napari_scutoid.io.save import save_result
+    from napari_scutoid.volume import Labels
+
+    labels = wavy_blocks(shape, cell, large)
+    save_result(folder / "labels.h5", Labels(labels, VOXEL_SIZE), {}, {})
+    about = f"{len(np.unique(labels)) - 1} cells in {' x '.join(map(str, shape))} voxels"
+    return _Stack(folder / "labels.h5", walls_of(labels), _usual_way(labels), about)
+
+
+def _in_the_window(folder: Path, stack: _Stack, large: int, times: int, many: int) -> Row:
     import napari
     from qtpy.QtWidgets import QApplication
 
     from napari_scutoid.io.open import open_labels
-    from napari_scutoid.io.save import save_result
     from napari_scutoid.progress import drain
     from napari_scutoid.ui import layers
     from napari_scutoid.ui.proofread import ProofreadWidget
-    from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
+    from napari_scutoid.volume import Source, Volume
 
-    size = VoxelSize(1.0, 0.5, 0.5)
-    file = folder / "labels.h5"
-    image = walls_of(labels)
-    save_result(file, Labels(labels, size), {}, {})
-    usual = _usual_way(labels)
-    ids = np.unique(labels)[1:]
-    about = f"{len(ids)} cells in {' x '.join(map(str, labels.shape))} voxels"
-    del labels
-
+    file, image, usual, about = stack
     viewer = napari.Viewer(show=True)
     application = QApplication.instance()
-    shown = layers.Shown(Volume(image, size, source=Source(str(folder / "stack.h5"), "raw")), (0.0, 3000.0))
+    shown = layers.Shown(Volume(image, VOXEL_SIZE, source=Source(str(folder / "stack.h5"), "raw")), (0.0, 3000.0))
     layers.add_image(viewer, shown, "stack")
-    viewer.dims.set_point(0, 20 * size.z)
+    viewer.dims.set_point(0, 20 * VOXEL_SIZE.z)
     application.processEvents()
 
     def wait(busy: Callable[[], bool]) -> None:
@@ -122,7 +136,7 @@ def _in_the_window(folder: Path, labels: NDArray[np.uint32], large: int, times: 
     start = time.perf_counter()
     opened = drain(_loaded(open_labels(file, "label")))
     layer = layers.unwrapped(layers.add_labels(viewer, opened, "cells", {}))
-    del opened  # the correction reads the file again, and the layer then shows its array
+    del opened
     widget = ProofreadWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Correct", area="right")
     wait(lambda: widget._looking.is_busy)
