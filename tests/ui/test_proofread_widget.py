@@ -13,8 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.open import open_labels, save_result
 from napari_scutoid.progress import Progress, drain
-from napari_scutoid.proofread.edits.delete import Delete
-from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.proofread import ProofreadWidget
 from napari_scutoid.ui.proofread_core import ProofreadCore, look_beside
@@ -192,83 +190,6 @@ def test_another_edit_drops_the_proposals(qtbot, begun, viewer):
     do(qtbot, begun, "propose", [3])
     do(qtbot, begun, "delete", [1])
     assert begun.bench.proposals.isHidden() and "Scutoid proposal" not in viewer.layers
-
-
-def test_suspects_are_gone_through_and_decided(qtbot, begun):
-    panel, session = begun.bench.suspects, begun.correction.session
-    assert panel.value().title == "Cell 1" and begun.bench.tools.cells() == [1]
-    panel.accept_button.click()
-    assert session.states[1].accepted and panel.value().title == "Cell 2"
-    panel.flagAsked.emit("is it two?")
-    assert session.states[2].flagged and session.states[2].note == "is it two?"
-    assert panel.value().title == "Cell 3"
-    panel.previous_button.click()
-    assert panel.value().title == "Cell 2" and panel.value().note == "is it two?"
-    panel.setFilter("near")
-    panel.skip_button.click()
-    assert panel.value() is None and "Nothing is left" in panel.reasons.text()
-    near = begun.correction.reviewing.review.asked[-1]
-    assert near.near is not None and near.within > 0
-    idle(qtbot, begun)
-    assert panel.progress.text() == "some of all cells accepted" and panel.bar.value() == 1
-
-
-def test_edits_go_on_while_suspects_are_looked_for_and_nobody_is_taken_away(qtbot, make_widget, viewer, cells):
-    go = threading.Event()
-
-    def slow(session, _kept):
-        yield Progress("Looking at cells")
-        go.wait(20)
-        return (yield from no_suspects(session))
-
-    widget = make_widget(viewer, ProofreadCore(find_suspects=slow))
-    widget.begin_button.click()
-    qtbot.waitUntil(lambda: widget.is_correcting)
-    widget.correction.undo()
-    widget.editing.do(Delete((1,)))
-    assert ids(widget) == {2, 3} and widget.panel.is_busy
-    place = widget.sights.here()
-    go.set()
-    idle(qtbot, widget)
-    panel = widget.bench.suspects
-    assert widget.sights.here() == place and "Press Next suspect" in panel.reasons.text()
-    widget.correction.reviewing.next()
-    assert panel.value().title == "Cell 2"
-
-
-def test_a_fix_is_done_and_what_came_of_it_is_shown(qtbot, begun):
-    review, panel = begun.correction.reviewing.review, begun.bench.suspects
-    review.fixes |= {1: Merge((1, 2)), 3: Delete((3,))}
-    review.show(1)
-    panel.fixAsked.emit()
-    idle(qtbot, begun)
-    assert len(ids(begun)) == 2 and panel.value().title in ("Cell 1", "Cell 2")
-    do(qtbot, begun, "delete", [review.current.cell])
-    assert "is no more" in panel.reasons.text()
-    panel.nextAsked.emit()
-    assert panel.value().title == "Cell 3"
-    panel.fixAsked.emit()
-    idle(qtbot, begun)
-    assert not ids(begun) and "Nothing is left" in panel.reasons.text()
-
-
-def test_what_an_edit_changed_is_looked_at_again_when_nothing_else_is_done(qtbot, begun):
-    review, panel = begun.correction.reviewing.review, begun.bench.suspects
-    review.fixes[1] = Merge((1, 2))
-    review.is_behind, review.waiting = True, 2
-    begun.correction.reviewing.refresh()
-    assert review.is_behind and panel.value().fix == ""
-    qtbot.waitUntil(lambda: not review.waiting)
-    assert not review.is_behind and panel.value().fix == "Do it"
-
-
-def test_a_fix_is_that_of_the_cell_as_it_is_now(qtbot, begun):
-    review, panel = begun.correction.reviewing.review, begun.bench.suspects
-    review.fixes[1] = Delete((1,))
-    review.is_behind = True
-    panel.fixAsked.emit()
-    idle(qtbot, begun)
-    assert 1 not in ids(begun)
 
 
 def test_a_key_accepts_what_was_chosen_by_hand_since(begun):

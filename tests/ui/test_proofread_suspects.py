@@ -1,0 +1,132 @@
+"""Suspects in the correct dock: looked for beside the edits, gone through, and set right."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from napari.components import ViewerModel
+from proofread_fakes import begin, do, idle, ids, no_suspects, tissue
+
+from napari_scutoid.io.open import save_result
+from napari_scutoid.progress import Progress
+from napari_scutoid.proofread.edits.delete import Delete
+from napari_scutoid.proofread.edits.merge import Merge
+from napari_scutoid.ui import layers
+from napari_scutoid.ui.proofread import ProofreadWidget
+from napari_scutoid.ui.proofread_core import ProofreadCore
+from napari_scutoid.volume import Labels, Source, VoxelSize
+
+SIZE = VoxelSize(0.5, 0.25, 0.25)
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def cells(viewer, tmp_path):
+    file = tmp_path / "gland.h5"
+    save_result(file, Labels(tissue()[1], SIZE), {}, {})
+    return layers.add_labels(viewer, Labels(tissue()[1], SIZE, source=Source(str(file), "label")), "gland cells", {})
+
+
+@pytest.fixture
+def make_widget(qtbot):
+    def make(viewer, core=None):
+        widget = ProofreadWidget(viewer, core or ProofreadCore(find_suspects=no_suspects))
+        qtbot.addWidget(widget, before_close_func=ProofreadWidget.taken_out)
+        qtbot.waitUntil(lambda: not widget._looking.is_busy)
+        return widget
+
+    return make
+
+
+@pytest.fixture
+def begun(qtbot, make_widget, viewer, cells):
+    widget = make_widget(viewer)
+    begin(qtbot, widget)
+    return widget
+
+
+def test_suspects_are_gone_through_and_decided(qtbot, begun):
+    panel, session = begun.bench.suspects, begun.correction.session
+    assert panel.value().title == "Cell 1" and begun.bench.tools.cells() == [1]
+    panel.accept_button.click()
+    assert session.states[1].accepted and panel.value().title == "Cell 2"
+    panel.flagAsked.emit("is it two?")
+    assert session.states[2].flagged and session.states[2].note == "is it two?"
+    assert panel.value().title == "Cell 3"
+    panel.previous_button.click()
+    assert panel.value().title == "Cell 2" and panel.value().note == "is it two?"
+    panel.setFilter("near")
+    panel.skip_button.click()
+    assert panel.value() is None and "Nothing is left" in panel.reasons.text()
+    near = begun.correction.reviewing.review.asked[-1]
+    assert near.near is not None and near.within > 0
+    idle(qtbot, begun)
+    assert panel.progress.text() == "some of all cells accepted" and panel.bar.value() == 1
+
+
+def test_edits_go_on_while_suspects_are_looked_for_and_nobody_is_taken_away(qtbot, make_widget, viewer, cells):
+    go = threading.Event()
+
+    def slow(session, _kept):
+        yield Progress("Looking at cells")
+        go.wait(20)
+        return (yield from no_suspects(session))
+
+    widget = make_widget(viewer, ProofreadCore(find_suspects=slow))
+    widget.begin_button.click()
+    qtbot.waitUntil(lambda: widget.is_correcting)
+    widget.correction.undo()
+    widget.editing.do(Delete((1,)))
+    assert ids(widget) == {2, 3} and widget.panel.is_busy
+    place = widget.sights.here()
+    go.set()
+    idle(qtbot, widget)
+    panel = widget.bench.suspects
+    assert widget.sights.here() == place and "Press Next suspect" in panel.reasons.text()
+    widget.correction.reviewing.next()
+    assert panel.value().title == "Cell 2"
+
+
+def test_a_fix_is_done_and_what_came_of_it_is_shown(qtbot, begun):
+    review, panel = begun.correction.reviewing.review, begun.bench.suspects
+    review.fixes |= {1: Merge((1, 2)), 3: Delete((3,))}
+    review.show(1)
+    panel.fixAsked.emit()
+    idle(qtbot, begun)
+    assert len(ids(begun)) == 2 and panel.value().title in ("Cell 1", "Cell 2")
+    do(qtbot, begun, "delete", [review.current.cell])
+    assert "is no more" in panel.reasons.text()
+    panel.nextAsked.emit()
+    assert panel.value().title == "Cell 3"
+    panel.fixAsked.emit()
+    idle(qtbot, begun)
+    assert not ids(begun) and "Nothing is left" in panel.reasons.text()
+
+
+def test_what_an_edit_changed_is_looked_at_again_when_nothing_else_is_done(qtbot, begun):
+    review, panel = begun.correction.reviewing.review, begun.bench.suspects
+    review.fixes[1] = Merge((1, 2))
+    review.is_behind, review.waiting = True, 2
+    begun.correction.reviewing.refresh()
+    assert review.is_behind and panel.value().fix == ""
+    qtbot.waitUntil(lambda: not review.waiting)
+    assert not review.is_behind and panel.value().fix == "Do it"
+
+
+def test_a_fix_is_that_of_the_cell_as_it_is_now(qtbot, begun):
+    review, panel = begun.correction.reviewing.review, begun.bench.suspects
+    review.fixes[1] = Delete((1,))
+    review.is_behind = True
+    panel.fixAsked.emit()
+    idle(qtbot, begun)
+    assert 1 not in ids(begun)
