@@ -150,12 +150,18 @@ def _in_the_window(folder: Path, stack: _Stack, large: int, times: int, many: in
     session, editing = correction.session, correction._editing
     before = _memory()
 
+    canvas = viewer.window._qt_viewer.canvas
+    drawn: list[Any] = []
+    canvas._scene_canvas.events.draw.connect(drawn.append, position="last")
+
     def timed(act: Callable[[], Any]) -> float:
         start = time.perf_counter()
         done = act()
         wait(lambda: editing.is_planning)
-        viewer.window._qt_viewer.canvas.native.repaint()
-        application.processEvents()
+        drawn.clear()
+        canvas.native.update()
+        while not drawn:
+            application.processEvents()
         if done is False:
             raise RuntimeError("an edit was refused")
         return time.perf_counter() - start

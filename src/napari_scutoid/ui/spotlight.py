@@ -153,12 +153,15 @@ class Spotlight(QObject):
         with layer._block_refresh(), layer.events.extent.blocker(), layer.events.data.blocker():
             if layer.data is not data:
                 layer.data = data
+            if not np.array_equal(layer.translate, translate):
                 layer.translate = translate
             for look, value in looks.items():
                 if getattr(layer, look) is not value:
                     setattr(layer, look, value)
-            was_visible, layer.visible = layer.visible, True
-        layer.refresh(thumbnail=not was_visible, highlight=False)
+            was_visible = layer.visible
+            if not was_visible:
+                layer.visible = True
+        layer.refresh(extent=False, thumbnail=not was_visible, highlight=False)
 
     def _layer(self, name: str, data: Any, translate: Any) -> Any:
         from napari_scutoid.ui.cell_colormap import CellColormap
