@@ -215,7 +215,7 @@ def _edits(
     rng = np.random.default_rng(0)
 
     def go_to(cell: int) -> None:
-        widget.correction._sights.look(session.index.centroid(cell), (cell,))
+        timed(lambda: widget.correction._sights.look(session.index.centroid(cell), (cell,)))
 
     seconds: dict[str, list[float]] = {
         name: [] for name in ("merge", "delete", "undo", "redo", "split", "next suspect")

@@ -256,7 +256,8 @@ class Crosshair(QObject):
         if self.layer is None:
             return
         # Its extent stays as it is, and its thumbnail tells nothing; napari would draw the window again for either.
-        with self.layer._block_refresh(), self.layer.events.extent.blocker():
+        events = self.layer.events
+        with self.layer._block_refresh(), events.extent.blocker(), events.data.blocker():
             self.layer.data = self._lines()
         self.layer.refresh(extent=False, thumbnail=False, highlight=False)
 
