@@ -15,6 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+UNKNOWN = 2**32 - 1
+"""Label of voxels of which nobody has said what they are; no cell has this id."""
+
 
 @runtime_checkable
 class ArrayLike(Protocol):

@@ -10,8 +10,8 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.pairs import find_pairs, open_pair
 from napari_scutoid.progress import drain
 from napari_scutoid.proofread.base import Base
-from napari_scutoid.proofread.truth import UNKNOWN, Truth, write_truth
-from napari_scutoid.volume import Source, Volume, VoxelSize
+from napari_scutoid.proofread.truth import Truth, write_truth
+from napari_scutoid.volume import UNKNOWN, Source, Volume, VoxelSize
 
 LABELS = np.zeros((8, 10, 12), np.uint32)
 LABELS[:, 2:6, :4], LABELS[:, 2:6, 4:9] = 3, 70_000

@@ -8,7 +8,7 @@ import pytest
 from napari_scutoid.progress import drain
 from napari_scutoid.training.check import StackReport, check_material
 from napari_scutoid.training.stacks import Material
-from napari_scutoid.volume import Labels, Volume, VoxelSize
+from napari_scutoid.volume import UNKNOWN, Labels, Volume, VoxelSize
 
 ONE = VoxelSize(1.0, 1.0, 1.0)
 
@@ -31,6 +31,7 @@ def test_a_good_stack_has_no_problem():
 def test_what_cannot_be_used():
     assert report(cells() * 0).unusable == "the labels hold no cell"
     assert report(np.full((4, 4, 4), 7, np.uint32), ignore=7).unusable == "the labels hold no cell"
+    assert report(np.full((4, 4, 4), UNKNOWN, np.uint32)).unusable == "the labels hold no cell"
     assert "(7, 18, 18)" in report(cells(), np.zeros((7, 18, 18))).unusable
 
 

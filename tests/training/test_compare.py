@@ -12,7 +12,7 @@ from napari_scutoid.progress import Progress, drain
 from napari_scutoid.training import compare
 from napari_scutoid.training.compare import ChangedCell, Comparison, compare_labels, compare_models, only_changed
 from napari_scutoid.training.stacks import Material
-from napari_scutoid.volume import Labels, Volume
+from napari_scutoid.volume import UNKNOWN, Labels, Volume
 
 
 def four_cells() -> np.ndarray:
@@ -79,9 +79,10 @@ def test_the_total_counts_cells_of_all_stacks_alike():
     assert total.ap50_old == pytest.approx(3 / 6) and total.ap50_new == pytest.approx(4 / 5)
 
 
-def test_both_models_segment_each_stack_and_unknown_voxels_do_not_count(monkeypatch):
+@pytest.mark.parametrize("mark", [9, UNKNOWN])
+def test_both_models_segment_each_stack_and_unknown_voxels_do_not_count(monkeypatch, mark):
     truth = four_cells()
-    unknown = np.where(truth == 70000, np.uint32(9), truth)
+    unknown = np.where(truth == 70000, np.uint32(mark), truth)
     asked = []
 
     def run(volume, recipe, model):

@@ -16,7 +16,7 @@ from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.recipe.train import Split
 from napari_scutoid.training.stacks import Material, Roles, split_stacks, training_stack, typical_diameter, write_roles
-from napari_scutoid.volume import Labels, Volume, VoxelSize
+from napari_scutoid.volume import UNKNOWN, Labels, Volume, VoxelSize
 from tiny_training import AS_IT_IS, a_material, a_stack
 
 CONFIG = ModelConfig(name="tiny")
@@ -87,13 +87,14 @@ def test_a_stack_is_rescaled_with_its_labels():
     assert np.mean(stack.labels == material.labels.data[::2, ::2, ::2]) > 0.7
 
 
-def test_what_nobody_labelled_is_unknown():
+@pytest.mark.parametrize(("mark", "ignore"), [(9999, 9999), (UNKNOWN, None), (UNKNOWN, 9999)])
+def test_what_nobody_labelled_is_unknown(mark, ignore):
     material = a_material("one")
-    labels = np.where(np.arange(24) < 8, np.uint32(9999), material.labels.data)
+    labels = np.where(np.arange(24) < 8, np.uint32(mark), material.labels.data)
     partly = Material("partly", material.image, Labels(labels))
-    stack = stack_of(partly, ignore=9999)
+    stack = stack_of(partly, ignore=ignore)
     assert np.array_equal(stack.known, np.broadcast_to(np.arange(24) >= 8, stack.labels.shape))
-    assert not stack.labels[..., :8].any() and 9999 not in stack.labels
+    assert not stack.labels[..., :8].any() and mark not in stack.labels
     assert np.array_equal(stack.labels[..., 8:], material.labels.data[..., 8:])
 
 
@@ -114,8 +115,8 @@ def test_the_typical_diameter_is_a_balls():
     labels[:, :, :10], labels[:5, 1:6, 10:15], labels[0, 0, 29] = 2**32 - 1, 2**31, 5
     volume = Volume(np.zeros(labels.shape), VoxelSize(1, 1, 1))
     one = Material("one", volume, Labels(labels))
-    assert typical_diameter([one]) == pytest.approx((6 / np.pi * 125) ** (1 / 3))
-    assert typical_diameter([one, one], ignore=2**32 - 1) == pytest.approx((6 / np.pi * 63) ** (1 / 3))
+    assert typical_diameter([one, one]) == pytest.approx((6 / np.pi * 63) ** (1 / 3))
+    assert typical_diameter([one], ignore=5) is None
     assert typical_diameter([]) is None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST_ID = 2**32 - 2**20
 """No edit makes a cell of a larger number: 32 bits must hold what it adds to the next one, and marks such as
-`truth.UNKNOWN`."""
+`volume.UNKNOWN`."""
 
 
 class Evidence(Protocol):

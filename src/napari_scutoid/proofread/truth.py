@@ -14,7 +14,7 @@ from napari_scutoid.io.output import Output
 from napari_scutoid.io.save import writer_for
 from napari_scutoid.proofread.saving import refuse_base, refuse_stack
 from napari_scutoid.steps.resampling import nearest_indices
-from napari_scutoid.volume import Volume
+from napari_scutoid.volume import UNKNOWN, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.base import Base
     from napari_scutoid.proofread.scene import Scene
-
-UNKNOWN = 2**32 - 1
-"""Label of voxels that nobody has accepted, for ``scutoid train --ignore``; no cell can have this id."""
 
 _LABORATORY: Mapping[str, str] = {"raw": "imageSequenceInterpolated", "label": "labelledImage3D"}
 

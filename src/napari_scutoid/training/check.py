@@ -54,12 +54,15 @@ def check_material(material: Material, *, ignore: int | None = None) -> Steps[St
     import cc3d
     import fastremap
 
+    from napari_scutoid.training.stacks import unknown_in
+
     image, labels = material.image, material.labels.data
     if image.shape != labels.shape:
         return StackReport(0, (), f"the image has shape {image.shape}, the labels {labels.shape}")
     yield Progress("Counting cells")
-    if ignore is not None:
-        labels = np.where(labels == ignore, np.uint32(0), labels)
+    unknown = unknown_in(labels, ignore)
+    if unknown is not None:
+        labels = np.where(unknown, np.uint32(0), labels)
     ids, voxels = fastremap.unique(labels, return_counts=True)
     ids, voxels = ids[ids > 0], voxels[ids > 0]
     if not ids.size:

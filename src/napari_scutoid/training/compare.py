@@ -13,6 +13,7 @@ from napari_scutoid.pipeline import run
 from napari_scutoid.progress import Progress
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.steps.cell_table import cell_table
+from napari_scutoid.training.stacks import unknown_in
 from napari_scutoid.volume import as_label_array
 
 if TYPE_CHECKING:
@@ -182,14 +183,14 @@ def compare_models(
         yield Progress(f"Opening stack {number} of {len(openers)}")
         material = opened()
         truth = material.labels.data
-        known = None if ignore is None else truth != ignore
+        unknown = unknown_in(truth, ignore)
         made = []
         for which, model in (("old", old), ("new", new)):
             found_cells = yield from _named(
                 _segmented(material.image, model, segmentation), f"Stack {number} of {len(openers)}, {which} model"
             )
-            made.append(found_cells if known is None else np.where(known, found_cells, np.uint32(0)))
-        truth = truth if known is None else np.where(known, truth, np.uint32(0))
+            made.append(found_cells if unknown is None else np.where(unknown, np.uint32(0), found_cells))
+        truth = truth if unknown is None else np.where(unknown, np.uint32(0), truth)
         found.append(compare_labels(material.name, truth, *made))
     called = names or [str(getattr(model, "name", model)) for model in (old, new)]
     return Comparison(called[0], called[1], tuple(found))

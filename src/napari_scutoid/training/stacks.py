@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from napari_scutoid.io.atomic import replacing
 from napari_scutoid.network.dataset import TrainingStack
 from napari_scutoid.pipeline import prepare
 from napari_scutoid.steps.rescale import rescaling_labels
+from napari_scutoid.volume import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.progress import Steps
@@ -118,12 +121,29 @@ def training_stack(
         )
     ready = yield from prepare(image, recipe, config)
     true = (yield from rescaling_labels(labels, ready.volume.shape)).data
-    known = None if ignore is None else true != ignore
+    unknown = unknown_in(true, ignore)
+    known = None if unknown is None else ~unknown
     normalised = ready.statistics.apply(np.asarray(ready.volume.data[:]))
     stack = TrainingStack.from_labels(normalised, true, known=known, spacing=ready.spacing, name=material.name)
     if not stack.labels.any():
         raise ScutoidError(what, "its labels hold no cell", "name the data set with --labels-dataset")
     return stack
+
+
+def unknown_in(labels: NDArray[Any], ignore: int | None = None) -> NDArray[np.bool_] | None:
+    """Return which voxels nobody has said of what they are; None where that is said of all.
+
+    Parameters
+    ----------
+    labels : ndarray of integers
+        Those that corrections have written mark such voxels with `napari_scutoid.volume.UNKNOWN`.
+    ignore : int, optional
+        Another label that marks them.
+    """
+    unknown = np.asarray(labels == UNKNOWN)
+    if ignore is not None:
+        unknown |= labels == ignore
+    return unknown if unknown.any() else None
 
 
 def typical_diameter(materials: Sequence[Material], *, ignore: int | None = None) -> float | None:
@@ -136,7 +156,7 @@ def typical_diameter(materials: Sequence[Material], *, ignore: int | None = None
     sizes: list[int] = []
     for one in materials:
         ids, voxels = fastremap.unique(one.labels.data, return_counts=True)
-        cells = voxels[(ids > 0) & (ids != ignore)].tolist()
+        cells = voxels[(ids > 0) & (ids != UNKNOWN) & (ids != ignore)].tolist()
         sizes += cells if len(cells) > 1 else []
     return float((6 / np.pi * np.median(sizes)) ** (1 / 3)) if sizes else None
 

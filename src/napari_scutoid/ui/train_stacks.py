@@ -65,7 +65,7 @@ class TrainStacks(QWidget):
         self.ignore.setSpecialValueText(NOBODY)
         self.ignore.setToolTip(
             "<qt>For stacks that are corrected in part: the label of voxels that nobody has looked at. Nothing is "
-            "learnt from them.</qt>"
+            "learnt from them. Files that <i>Correct</i> has written for training need nothing here.</qt>"
         )
         self.advice = Note()
         rows = QVBoxLayout(self)
