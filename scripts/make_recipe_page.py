@@ -51,8 +51,9 @@ same name (`a.tif` and `a_label.tif`, or folders `images` and `labels`). `scutoi
   with the true cells outlined. If a sample makes no sense to you, it makes none to the network: turn that change down.
 - **Validation.** One stack in five is kept aside to choose the best weights, and to tune the post-processing; `--valid`
   names your own. With a single stack nothing can be chosen and the last weights are kept.
-- **Partly corrected stacks** are welcome: what *Correct* has written for training marks voxels that nobody has accepted, and
-  they are not learnt from. In labels from elsewhere, give them a label of their own and name it with `--ignore`.
+- **Partly corrected stacks** are welcome: what *Correct* has written for training marks voxels that nobody has
+  accepted, and they are not learnt from. In labels from elsewhere, give them a label of their own and name it with
+  `--ignore`.
 - **Interrupted?** `--resume` goes on from the last epoch. `my_model/training` holds the learning curves, as a table
   (`curves.csv`) and as a picture (`curves.png`), and which stack had which role (`stacks.json`). After each epoch that
   is the best so far the model in `my_model` is one you can use.
