@@ -154,7 +154,7 @@ class Spotlight(QObject):
             if layer.data is not data:
                 layer.data = data
             if not np.array_equal(layer.translate, translate):
-                with layer.events.translate.blocker(self._viewer._on_layers_change):
+                with layer.events.translate.blocker(layers.unwrapped(self._viewer)._on_layers_change):
                     layer.translate = translate
             for look, value in looks.items():
                 if getattr(layer, look) is not value:
