@@ -6,6 +6,7 @@ The rules are functions of a folder, so that each is also shown a folder that br
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import re
 import subprocess
@@ -47,10 +48,22 @@ THREAD_NAMES = {"QThread", "QThreadPool", "QRunnable", "thread_worker", "create_
 MAX_LINES = 450
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_forgotten() -> Iterator[None]:
+    yield
+    parsed.cache_clear()
+
+
+@functools.cache
+def parsed(text: str, name: str) -> ast.Module:
+    """Return the syntax tree of a file, which every rule looks at."""
+    return ast.parse(text, name)
+
+
 def sources(package: Path) -> Iterator[tuple[str, ast.Module]]:
     """Yield each Python file as (path inside the package, syntax tree)."""
     for file in sorted(package.rglob("*.py")):
-        yield file.relative_to(package).as_posix(), ast.parse(file.read_text(encoding="utf-8"), str(file))
+        yield file.relative_to(package).as_posix(), parsed(file.read_text(encoding="utf-8"), str(file))
 
 
 def imports(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:

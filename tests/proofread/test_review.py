@@ -91,7 +91,7 @@ def test_a_cell_is_looked_at_again_once_it_is_wanted_or_there_is_time(review):
     assert not review.look_again()
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["merge", "delete", "cut", "undo", "redo", "look"]), st.integers(0, 99)), max_size=6
