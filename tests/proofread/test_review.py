@@ -194,6 +194,21 @@ def test_nothing_can_be_said_of_no_cell(review):
         review.show(999)
 
 
+def test_what_changed_before_the_review_began_is_looked_at_again(review):
+    own = review.session
+    found = suspects(own.scene())
+    changes = [own.do(Merge((REST, PIECE))), own.do(Delete((5,)))]
+    late = Review(own, found, changes)
+    assert 5 not in found and PIECE not in found and len(late) == len(own.index)
+    look_again(late)
+    fresh = Suspects(found.judge, found._step, (), found.tissue)
+    fresh.update(own.scene(), own.index.cells.tolist())
+    assert {cell: found.odds(cell).wrong for cell in found.cells} == pytest.approx(
+        {cell: fresh.odds(cell).wrong for cell in fresh.cells}
+    )
+    late.close()
+
+
 def test_a_closed_review_hears_nothing(review):
     review.close()
     review.session.do(Merge((REST, PIECE)))

@@ -98,10 +98,10 @@ def test_a_cell_that_comes_back_is_judged_again():
     without = scene(made)
     found = suspects(whole)
     before = found.probability(REST)
-    found.update(without, {PIECE}, around=True)
+    found.update(without, {PIECE, *whole.index.neighbours(PIECE)})
     assert PIECE not in found
     assert found.look(REST).voxels == EDGE**3 // 2
-    found.update(whole, {PIECE}, around=True)
+    found.update(whole, {PIECE, *whole.index.neighbours(PIECE)})
     assert found.probability(REST) == pytest.approx(before)
 
 

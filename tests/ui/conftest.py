@@ -53,6 +53,12 @@ def _release_keys() -> None:
     assert QGuiApplication.keyboardModifiers() == Qt.KeyboardModifier.NoModifier
 
 
+@pytest.fixture
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remember nobody's choices, not even those of another test."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @dataclass
 class FakeResult:
     labels: Labels

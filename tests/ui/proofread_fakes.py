@@ -10,11 +10,13 @@ import numpy as np
 from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.edits.states import Accept, Flag, MarkSeen, Note
 from napari_scutoid.proofread.reasons import Suspect
+from napari_scutoid.ui.proofread import ProofreadWidget
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
+    from napari_scutoid.ui.proofread_core import ProofreadCore
 
 SHAPE = (6, 20, 32)
 
@@ -94,6 +96,14 @@ class FakeReview:
 def no_suspects(session: Any, _kept: Any = None) -> Steps[FakeReview]:
     yield Progress("Looking at cells")
     return FakeReview(session)
+
+
+def dock(qtbot: Any, viewer: Any, core: ProofreadCore) -> ProofreadWidget:
+    """Return the correct dock, once it knows what is open."""
+    widget = ProofreadWidget(viewer, core)
+    qtbot.addWidget(widget, before_close_func=ProofreadWidget.taken_out)
+    qtbot.waitUntil(lambda: not widget._looking.is_busy)
+    return widget
 
 
 def begin(qtbot: Any, widget: Any, button: str = "begin_button") -> None:

@@ -19,8 +19,8 @@ def stack(request):
     return sorted((request.getfixturevalue("shared_data") / "glands").glob("*.h5"))[0]
 
 
-def test_open_prepare_segment_save(stack, make_napari_viewer, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # nobody's remembered choices
+@pytest.mark.usefixtures("own_settings")
+def test_open_prepare_segment_save(stack, make_napari_viewer, qtbot, tmp_path):
     viewer = make_napari_viewer(show=True)
 
     def dock(title):

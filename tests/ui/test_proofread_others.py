@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from proofread_fakes import begin, do, idle, ids, no_suspects, status, tissue, titles
+from proofread_fakes import begin, do, dock, idle, ids, no_suspects, status, tissue, titles
 from qtpy.QtWidgets import QFileDialog
 
 from napari_scutoid.io.open import open_labels, save_result
@@ -21,9 +21,10 @@ from napari_scutoid.proofread.session import Session
 from napari_scutoid.result import Result
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.again_core import NOTHING
-from napari_scutoid.ui.proofread import ProofreadWidget
 from napari_scutoid.ui.proofread_core import ProofreadCore
 from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
+
+pytestmark = pytest.mark.usefixtures("own_settings")
 
 SIZE = VoxelSize(0.5, 0.25, 0.25)
 COMPARE = 3
@@ -32,11 +33,6 @@ COMPARE = 3
 @pytest.fixture
 def viewer():
     return ViewerModel()
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture
@@ -56,9 +52,7 @@ def start(qtbot, viewer, cells):
     """Begin to correct what is open, and look at the tab Compare."""
 
     def make(**doors):
-        widget = ProofreadWidget(viewer, ProofreadCore(find_suspects=no_suspects, **doors))
-        qtbot.addWidget(widget, before_close_func=ProofreadWidget.taken_out)
-        qtbot.waitUntil(lambda: not widget._looking.is_busy)
+        widget = dock(qtbot, viewer, ProofreadCore(find_suspects=no_suspects, **doors))
         begin(qtbot, widget)
         widget.show()
         widget.bench.tabs.setCurrentIndex(COMPARE)
@@ -177,9 +171,7 @@ def test_what_segment_said_of_the_cells_is_saved_with_them(qtbot, viewer, tmp_pa
     layers.add_labels(viewer, Labels(tissue()[1], SIZE, source=source), "raw cells", made)
     hows = []
     for _ in range(2):
-        widget = ProofreadWidget(viewer, ProofreadCore(find_suspects=no_suspects))
-        qtbot.addWidget(widget, before_close_func=ProofreadWidget.taken_out)
-        qtbot.waitUntil(lambda widget=widget: not widget._looking.is_busy)
+        widget = dock(qtbot, viewer, ProofreadCore(find_suspects=no_suspects))
         begin(qtbot, widget)
         hows.append(widget.correction.again._begun.how)
         widget.stop()

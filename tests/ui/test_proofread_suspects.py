@@ -6,16 +6,17 @@ import threading
 
 import pytest
 from napari.components import ViewerModel
-from proofread_fakes import begin, do, idle, ids, no_suspects, tissue
+from proofread_fakes import begin, do, dock, idle, ids, no_suspects, tissue
 
 from napari_scutoid.io.open import save_result
 from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.edits.delete import Delete
 from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.ui import layers
-from napari_scutoid.ui.proofread import ProofreadWidget
 from napari_scutoid.ui.proofread_core import ProofreadCore
 from napari_scutoid.volume import Labels, Source, VoxelSize
+
+pytestmark = pytest.mark.usefixtures("own_settings")
 
 SIZE = VoxelSize(0.5, 0.25, 0.25)
 
@@ -23,11 +24,6 @@ SIZE = VoxelSize(0.5, 0.25, 0.25)
 @pytest.fixture
 def viewer():
     return ViewerModel()
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture
@@ -40,10 +36,7 @@ def cells(viewer, tmp_path):
 @pytest.fixture
 def make_widget(qtbot):
     def make(viewer, core=None):
-        widget = ProofreadWidget(viewer, core or ProofreadCore(find_suspects=no_suspects))
-        qtbot.addWidget(widget, before_close_func=ProofreadWidget.taken_out)
-        qtbot.waitUntil(lambda: not widget._looking.is_busy)
-        return widget
+        return dock(qtbot, viewer, core or ProofreadCore(find_suspects=no_suspects))
 
     return make
 

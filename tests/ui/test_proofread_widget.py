@@ -7,16 +7,17 @@ import threading
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from proofread_fakes import begin, do, idle, ids, no_suspects, status, tissue, titles
+from proofread_fakes import begin, do, dock, idle, ids, no_suspects, status, tissue, titles
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.open import open_labels, save_result
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.ui import layers
-from napari_scutoid.ui.proofread import ProofreadWidget
 from napari_scutoid.ui.proofread_core import ProofreadCore, look_beside
 from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
+
+pytestmark = pytest.mark.usefixtures("own_settings")
 
 SIZE = VoxelSize(0.5, 0.25, 0.25)
 
@@ -32,11 +33,6 @@ def file(tmp_path):
     return tmp_path / "gland.h5"
 
 
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.fixture
 def cells(viewer, file):
     """The stack and its cells, as Open stack shows them."""
@@ -49,10 +45,7 @@ def cells(viewer, file):
 @pytest.fixture
 def make_widget(qtbot):
     def make(viewer, core=None):
-        widget = ProofreadWidget(viewer, core or ProofreadCore(find_suspects=no_suspects))
-        qtbot.addWidget(widget, before_close_func=ProofreadWidget.taken_out)
-        qtbot.waitUntil(lambda: not widget._looking.is_busy)
-        return widget
+        return dock(qtbot, viewer, core or ProofreadCore(find_suspects=no_suspects))
 
     return make
 

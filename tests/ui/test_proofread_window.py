@@ -19,12 +19,13 @@ from napari_scutoid.ui.proofread_core import ProofreadCore, look_beside
 from napari_scutoid.ui.sights import SIDE_VIEWS
 from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
 
+pytestmark = pytest.mark.usefixtures("own_settings")
+
 SIZE = VoxelSize(0.5, 0.25, 0.25)
 
 
 @pytest.fixture
-def file(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+def file(tmp_path):
     save_result(tmp_path / "gland.h5", Labels(tissue()[1], SIZE), {}, {})
     return tmp_path / "gland.h5"
 

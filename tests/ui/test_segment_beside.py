@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from proofread_fakes import begin, idle, no_suspects
 
 from napari_scutoid.io.open import open_volume
@@ -17,11 +18,9 @@ from napari_scutoid.ui.proofread_core import ProofreadCore
 COMPARE = 3
 
 
-def test_accepted_cells_stay_while_all_others_are_found_with_other_settings(
-    make_napari_viewer, qtbot, tmp_path, monkeypatch
-):
+@pytest.mark.usefixtures("own_settings")
+def test_accepted_cells_stay_while_all_others_are_found_with_other_settings(make_napari_viewer, qtbot, tmp_path):
     """Only the list of suspects is faked: the model, its maps, the walls and the differences are the program's own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     tissue = synthesise("packed", (16, 48, 48), 5, cell_diameter=16)
     save_stack(tmp_path / "tissue.h5", tissue.image, tissue.labels)
     viewer = make_napari_viewer(show=True)

@@ -76,6 +76,11 @@ class Suspect:
         """What speaks most against it."""
         return self.reasons[0]
 
+    @property
+    def cells(self) -> list[int]:
+        """The cell, and the one behind the suspect face."""
+        return [self.cell] if self.other is None else [self.cell, self.other]
+
 
 @dataclass(frozen=True, slots=True)
 class BestCut:

@@ -14,7 +14,7 @@ from napari_scutoid.proofread.history import LONGEST_PAUSE
 from napari_scutoid.proofread.reasons import Suspect, suspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_scutoid.proofread.change import Change
     from napari_scutoid.proofread.history import Move
@@ -64,7 +64,9 @@ class Review:
     session : Session
         What is corrected; the review hears of every change.
     suspects : Suspects
-        Of its labels as they are now.
+        Of its labels.
+    since : iterable of Change
+        What changed after the suspects were found.
     clock : callable
         Returns the present time with its time zone.
 
@@ -78,6 +80,7 @@ class Review:
         self,
         session: Session,
         suspects: Suspects,
+        since: Iterable[Change] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.session, self.suspects = session, suspects
@@ -92,6 +95,8 @@ class Review:
         self._pace = _Pace()
         for cell in suspects.cells:
             self._place(cell)
+        for change in since:
+            self._hear(change)
         session.heard.append(self._hear)
 
     def close(self) -> None:
@@ -136,11 +141,11 @@ class Review:
     def is_behind(self) -> bool:
         """Whether the current suspect was changed after it was shown."""
         shown = self.current
-        return shown is not None and shown.cell in self.session.index and any(map(self._is_stale, cells_of(shown)))
+        return shown is not None and shown.cell in self.session.index and any(map(self._is_stale, shown.cells))
 
     def follow(self) -> Suspect | None:
         """Return what became of the current suspect; None where its cells are no more."""
-        left = [cell for cell in cells_of(self.current) if cell in self.session.index] if self.current else []
+        left = [cell for cell in self.current.cells if cell in self.session.index] if self.current else []
         if not left:
             self.current = None
             return None
@@ -278,11 +283,6 @@ class Review:
         key = self._key.pop(cell, None)
         if key is not None:
             del self._order[bisect.bisect_left(self._order, key)]
-
-
-def cells_of(suspect: Suspect) -> list[int]:
-    """Return the one or two cells of a suspect."""
-    return [suspect.cell] if suspect.other is None else [suspect.cell, suspect.other]
 
 
 class _Pace:

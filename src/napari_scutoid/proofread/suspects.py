@@ -155,7 +155,7 @@ class Suspects:
         """Return the logarithmic odds of a cell's errors."""
         return self._odds[cell]
 
-    def update(self, scene: Scene, changed: Iterable[int], *, around: bool = False) -> list[int]:
+    def update(self, scene: Scene, changed: Iterable[int]) -> list[int]:
         """Judge again what an edit may have changed, and return those cells that are there.
 
         Parameters
@@ -164,8 +164,6 @@ class Suspects:
             After the edit.
         changed : iterable of int
             Cells that won or lost voxels, those that are no more among them.
-        around : bool
-            Whether to look at the voxels of their neighbours, too: where cells won from or lost to what is no cell.
         """
         changed = {int(cell) for cell in changed if cell}
         there = {cell for cell in changed if cell in scene.index}
@@ -174,14 +172,14 @@ class Suspects:
             touched.update(scene.index.neighbours(cell))
         touched |= self._without_faces(changed)
         self.forget(changed - there)
-        looked_at = sorted({cell for cell in touched if cell in scene.index} if around else there)
+        looked_at = sorted(there)
         for cell in looked_at:
             self._looks[cell] = look_at(scene, cell, self._step, self._opinions)
         for cell in looked_at:
             self._noted(cell, changed)
         # A cell that has not been looked at since it was made is judged once it has been.
         again = sorted(cell for cell in touched if cell in scene.index and cell in self._looks)
-        self._judge_faces(scene, again if around else sorted(there))
+        self._judge_faces(scene, looked_at)
         self._judge_cells(scene, again)
         return again
 

@@ -148,7 +148,7 @@ class Correction(QObject):
     def accept(self) -> None:
         """Accept the present suspect and go on, or the cells that were chosen by hand since it was shown."""
         cells, suspect = self._bench.tools.cells(), self.reviewing.suspect
-        if suspect is not None and cells in ([], _cells_of(suspect)):
+        if suspect is not None and cells in ([], suspect.cells):
             self.reviewing.accept()
         else:
             self.do("accept", cells)
@@ -310,7 +310,7 @@ class Correction(QObject):
             self._editing.do_later(*edits)
 
     def _on_suspect(self, suspect: Any) -> None:
-        cells = _cells_of(suspect)
+        cells = suspect.cells
         self._bench.tools.setCells(cells)
         self._sights.look(suspect.place, cells)
 
@@ -330,10 +330,6 @@ class Correction(QObject):
     def _look_at(self, place: Any) -> None:
         if place is not None:
             self._sights.look(place, [])
-
-
-def _cells_of(suspect: Any) -> list[int]:
-    return [cell for cell in (suspect.cell, suspect.other) if cell is not None]
 
 
 def _in_words(change: Change) -> str:

@@ -168,7 +168,7 @@ def find_suspects(session: Session, kept: Kept | None = None) -> Steps[Review]:
         What the network said: cells that another post-processing makes of it are a second opinion.
     """
     from napari_scutoid.proofread.review import Review
-    from napari_scutoid.proofread.suspects import Suspects, cells_of
+    from napari_scutoid.proofread.suspects import Suspects
 
     opinions = []
     if kept is not None:
@@ -177,12 +177,8 @@ def find_suspects(session: Session, kept: Kept | None = None) -> Steps[Review]:
         opinions.append((yield from within(other_partition(kept), Progress("Asking for a second opinion"))))
     with session.watched() as watch:
         suspects = yield from Suspects.build(watch, opinions)
-        with watch.still() as scene:
-            # Of edits that came while cells were judged; of later ones the review hears.
-            changed = cells_of(watch.changes())
-            if changed:
-                suspects.update(scene, changed, around=True)
-            return Review(session, suspects)
+        with watch.still():  # of later edits the review hears
+            return Review(session, suspects, watch.changes())
 
 
 def propose_lumen(session: Session) -> Steps[Change]:
