@@ -29,6 +29,7 @@ QUICK_SHAPE, QUICK_CELL, QUICK_LARGE = (60, 256, 256), 20, 30
 VOXEL_SIZE = VoxelSize(1.0, 0.5, 0.5)
 WAVE = 0.08
 """How far walls wave, as a share of a cell."""
+KINDS = ("merge", "delete", "undo", "redo", "split", "next suspect", "next suspect, at once after an edit")
 COLUMNS = {"what": "s", "times": "d", "median_ms": ".0f", "p95_ms": ".0f", "usual_way_ms": ".0f", "ratio": ".1f"}
 FACTS = {"what": "s", "value": ".2f", "unit": "s"}
 
@@ -166,7 +167,10 @@ def _in_the_window(folder: Path, stack: _Stack, large: int, times: int, many: in
             raise RuntimeError("an edit was refused")
         return time.perf_counter() - start
 
-    rows = _edits(session, editing, widget, viewer, timed, times, large)
+    def settle() -> None:
+        wait(correction.reviewing.is_looking_again)
+
+    rows = _edits(session, editing, widget, timed, settle, times, large)
     for row in rows:
         usually = usual.get(row["what"])
         if usually is not None:
@@ -204,8 +208,8 @@ def _edits(
     session: Any,
     editing: Any,
     widget: Any,
-    viewer: Any,
     timed: Callable[[Callable[[], Any]], float],
+    settle: Callable[[], None],
     times: int,
     large: int,
 ) -> list[Row]:
@@ -217,9 +221,7 @@ def _edits(
     def go_to(cell: int) -> None:
         timed(lambda: widget.correction._sights.look(session.index.centroid(cell), (cell,)))
 
-    seconds: dict[str, list[float]] = {
-        name: [] for name in ("merge", "delete", "undo", "redo", "split", "next suspect")
-    }
+    seconds: dict[str, list[float]] = {name: [] for name in KINDS}
     small = [int(one) for one in session.index.cells if one < 1_000_000]
     for cell in rng.permutation(small)[: 2 * times].tolist():
         if cell not in session.index or len(seconds["merge"]) >= times:
@@ -245,9 +247,15 @@ def _edits(
         go_to(cell)
         seconds["split"].append(timed(lambda cell=cell, marks=marks: editing.do_later(Split(cell, marks))))
         timed(editing.undo)
-    if widget.correction.reviewing.review is not None:
+    reviewing = widget.correction.reviewing
+    if reviewing.review is not None:
+        settle()  # what hundreds of edits without a pause have changed is looked at again while nobody does anything
         for _ in range(times):
-            seconds["next suspect"].append(timed(widget.correction.reviewing.next))
+            seconds["next suspect"].append(timed(reviewing.next))
+        left = [cell for cell in small if cell in session.index]
+        for cell in rng.permutation(left)[:times].tolist():
+            timed(lambda cell=cell: editing.do(Delete((cell,))))
+            seconds["next suspect, at once after an edit"].append(timed(reviewing.next))
     return [
         {
             "what": what,

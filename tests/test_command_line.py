@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import h5py
@@ -12,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_scutoid import cli
+from napari_scutoid.batch import BatchJob, as_computed, batch_command, plan, run_batch, with_even_passes
 from napari_scutoid.command_line import as_used, segment_command
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.io.open import open_labels, open_volume
+from napari_scutoid.io.open import inspect, open_labels, open_volume
 from napari_scutoid.pipeline import run
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.recipe.changes import as_changes, with_changes
 from napari_scutoid.volume import Source
+from told import scutoid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,11 +93,11 @@ def test_words_that_a_shell_would_take_apart_are_quoted():
     ]
 
 
-def a_stack(folder: Path) -> Path:
+def a_stack(folder: Path, name: str = "my stack", shape: tuple[int, int, int] = (16, 44, 44)) -> Path:
     """Return a file with walls every 14 voxels."""
-    grid = np.indices((16, 44, 44))
+    grid = np.indices(shape)
     image = np.where((grid % 14 <= 1).any(axis=0), 200, 20) + np.random.default_rng(0).integers(0, 20, grid[0].shape)
-    file = folder / "my stack.h5"
+    file = folder / f"{name}.h5"
     with h5py.File(file, "w") as out:
         out["raw"] = image.astype(np.uint8)
     return file
@@ -122,3 +125,27 @@ def test_the_copied_command_gives_the_identical_labels(tmp_path):
     labels = open_labels(output, "label").data
     assert labels.any()
     np.testing.assert_array_equal(labels, result.labels.data)
+
+
+def test_the_copied_command_of_a_batch_gives_the_identical_labels(tmp_path):
+    stacks = (a_stack(tmp_path, "small", (16, 30, 44)), a_stack(tmp_path, "large"))
+    settings = {"rescale": {"mode": "none"}, "watershed": {"foreground_threshold": 0.3}, "predict": {"memory_gb": 0.04}}
+    job = with_even_passes(BatchJob(Recipe.model_validate(settings), "builtin", "raw", voxel_size_um=(0.5, 0.2, 0.2)))
+    there, again = tmp_path / "there", tmp_path / "again"
+    rows = drain(run_batch(plan(stacks, there), job, there)).rows
+    recipe, others = as_computed(BatchJob().recipe.over(settings), rows)
+    assert others == () and recipe.predict.pass_voxels == rows[0].pass_voxels == rows[1].pass_voxels
+    assert all(inspect(there / row.output).provenance["prediction"]["passes"] > 1 for row in rows)
+    # The stated size of a pass counts, whatever memory the shell leaves.
+    command = batch_command(stacks, replace(job, recipe=recipe), again) + " --set predict.memory_gb=100"
+    for word in ("predict.device=cpu", "predict.precision=", f"predict.pass_voxels={rows[0].pass_voxels}"):
+        assert word in command
+    assert scutoid(*shlex.split(command)[1:]) == 0
+    for row in rows:
+        labels = open_labels(again / row.output, "label").data
+        assert labels.any()
+        np.testing.assert_array_equal(labels, open_labels(there / row.output, "label").data)
+    # What the command states is what the window would keep, and the other way round.
+    for folder, stated in ((there, recipe), (again, job.recipe)):
+        report = drain(run_batch(plan(stacks, folder), replace(job, recipe=stated), folder, resume=True))
+        assert [(row.state, row.pass_voxels) for row in report.rows] == [("skipped", rows[0].pass_voxels)] * 2

@@ -4,8 +4,8 @@ What is done with a stack is said by a `BatchItem` and a `BatchJob`, plain value
 `segment_stack` does it and touches nothing that another stack needs; `run_batch` does one stack after the other.
 """
 
-from napari_scutoid.batch.command import batch_command
-from napari_scutoid.batch.job import BatchJob
+from napari_scutoid.batch.command import as_computed, batch_command
+from napari_scutoid.batch.job import BatchJob, with_even_passes
 from napari_scutoid.batch.plan import BatchItem, find_stacks, plan
 from napari_scutoid.batch.report import REPORT_CSV, REPORT_JSON, BatchReport, Row, read_report
 from napari_scutoid.batch.run import BatchProgress, run_batch
@@ -19,6 +19,7 @@ __all__ = [
     "BatchProgress",
     "BatchReport",
     "Row",
+    "as_computed",
     "batch_command",
     "find_stacks",
     "plan",
@@ -26,4 +27,5 @@ __all__ = [
     "read_result",
     "run_batch",
     "segment_stack",
+    "with_even_passes",
 ]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from napari_scutoid.command_line import USED, as_used
 from napari_scutoid.recipe.changes import as_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from napari_scutoid.batch.job import BatchJob
+    from napari_scutoid.batch.report import Row
+    from napari_scutoid.recipe import Recipe
 
 
 def batch_command(
@@ -62,3 +66,28 @@ def batch_command(
             words += [option, str(value)]
     words += ["--format", suffix]
     return shlex.join([*words, "--resume"] if resume else words)
+
+
+def as_computed(recipe: Recipe, rows: Iterable[Row]) -> tuple[Recipe, tuple[str, ...]]:
+    """Return the recipe with what a batch decided by itself stated, so that another gives the identical labels.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    rows : iterable of Row
+        What became of the stacks.
+
+    Returns
+    -------
+    recipe : Recipe
+        With what most of the stacks were computed with.
+    others : tuple of str
+        Stacks that were computed otherwise, because the memory or the machine was another: the recipe may give them
+        labels that differ in single voxels.
+    """
+    ways = {row.stack: tuple((name, getattr(row, name)) for name in USED) for row in rows if row.device}
+    if not ways:
+        return recipe, ()
+    ((most, _),) = Counter(ways.values()).most_common(1)
+    stated = {name: value for name, value in most if value}
+    return as_used(recipe, stated), tuple(stack for stack, way in ways.items() if way != most)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from napari_scutoid.recipe import Recipe
+from napari_scutoid.command_line import USED
+from napari_scutoid.recipe import Predict, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MACHINE = ("device", "memory_gb")
+MACHINE = ("device", "memory_gb", "pass_voxels")
 """Settings of the prediction that say where it runs and not what it does: another machine may go on with a batch."""
+SPARED = 0.2
+"""Share of a pass's memory that a batch does without, so that all its stacks have it, whatever else is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,56 @@ def was_made_so(provenance: Mapping[str, Any], settled: Settled) -> bool:
         return False
     try:
         # By way of `Recipe`, so that a setting that has been added since counts with its default.
-        return recipe_hash(Recipe.model_validate(provenance.get("recipe"))) == settled.recipe_sha256
+        made = Recipe.model_validate(provenance.get("recipe"))
     except ValidationError:
         return False
+    precision = settled.recipe.predict.precision
+    if precision in ("auto", computed_with(provenance).get("precision")):
+        # What is left to the machine may have been stated then, and what is stated now left to it.
+        made = _with(made, precision=precision)
+    return recipe_hash(made) == settled.recipe_sha256
+
+
+def computed_with(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a result was really computed, by the names in `command_line.USED`; empty where that is not known.
+
+    Parameters
+    ----------
+    provenance : mapping
+        As a file states it: anything may be in it.
+    """
+    stated = provenance.get("prediction")
+    if not isinstance(stated, dict):
+        return {}
+    try:
+        known = Predict.model_validate({name: stated[name] for name in USED if name in stated})
+    except ValidationError:
+        return {}
+    return known.model_dump(exclude_unset=True)
+
+
+def with_even_passes(job: BatchJob) -> BatchJob:
+    """Return the job with the memory of a pass stated, so that stacks are computed in passes of one size.
+
+    Labels depend on that size in the last digits of the probabilities. A pass takes what is free when it is decided on,
+    which is not the same for any two stacks; a part of what is free now is still so later, as a rule.
+
+    Raises
+    ------
+    ScutoidError
+        When there is no such device.
+    """
+    from napari_scutoid.network.device import choose_device, free_memory
+    from napari_scutoid.network.predict import MEMORY_SHARE
+
+    predict = job.recipe.predict
+    if predict.pass_voxels is not None:
+        return job
+    free = (1 - SPARED) * MEMORY_SHARE * free_memory(choose_device(predict.device)) / 1e9
+    memory = free if predict.memory_gb is None else min(free, predict.memory_gb)
+    # Rounded down as the setting is, and as far as it allows.
+    return replace(job, recipe=_with(job.recipe, memory_gb=max(0.01, int(100 * memory) / 100)))
+
+
+def _with(recipe: Recipe, **predict: Any) -> Recipe:
+    return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=predict)})

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
+from napari_scutoid.command_line import USED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -48,6 +50,10 @@ class Row:
         As `metrics.evaluate` returns them; empty where no truth was given.
     recipe_sha256, model, model_sha256 : str
         See `Settled`.
+    device, precision : str
+        Where and how the network really ran.
+    pass_voxels : int or None
+        The most that went through it at once.
     """
 
     stack: str
@@ -62,6 +68,9 @@ class Row:
     recipe_sha256: str = ""
     model: str = ""
     model_sha256: str = ""
+    device: str = ""
+    precision: str = ""
+    pass_voxels: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,7 @@ def table(report: BatchReport) -> tuple[list[str], list[list[Any]]]:
     """Return the names of the columns, and the rows; columns of scores only where there is one."""
     scores = [name for name in SCORES if any(name in row.scores for row in report.rows)]
     names = ["stack", "state", "cells", "seconds", "peak_memory_mib", "error", "warnings", *scores]
-    names += ["output", "recipe_sha256", "model", "model_sha256"]
+    names += ["output", "recipe_sha256", "model", "model_sha256", *USED]
     rows = []
     for row in report.rows:
         values = asdict(row) | row.scores | {"warnings": " ".join(row.warnings)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from napari_scutoid.batch.job import was_made_so
+from napari_scutoid.batch.job import computed_with, was_made_so
 from napari_scutoid.batch.memory import PeakMemory
 from napari_scutoid.batch.report import Row
 from napari_scutoid.errors import ScutoidError, as_problem
@@ -153,6 +153,7 @@ def _segmented(item: BatchItem, job: BatchJob, segment: Segment, row: Row) -> St
     record = {"source": asdict(stamp), "opening": job.opening, "labels_sha256": digest(result.labels.data)}
     save_result(item.output, result.labels, {}, {**result.provenance, RECORD: record})
     row = replace(row, state="done", cells=result.provenance["cells"]["n"], warnings=tuple(result.warnings))
+    row = replace(row, **computed_with(result.provenance))
     return (yield from _scored(item, job, result.labels, row))
 
 
@@ -214,7 +215,7 @@ def _kept(item: BatchItem, job: BatchJob, settled: Settled, row: Row, earlier: R
         cells = int(np.count_nonzero(np.unique(labels.data)))
         row = replace(row, cells=cells, warnings=(CHANGED,), recipe_sha256="", model="", model_sha256="")
     elif stamp.is_same(source) and record.get("opening") == job.opening and was_made_so(provenance, settled):
-        row = replace(row, cells=_cells(provenance), warnings=_warnings(provenance))
+        row = replace(row, cells=_cells(provenance), warnings=_warnings(provenance), **computed_with(provenance))
         if earlier is not None and earlier.scores:
             return replace(row, scores=earlier.scores)
     else:

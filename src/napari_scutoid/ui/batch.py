@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_scutoid.batch import BatchJob, BatchProgress, BatchReport, batch_command
+from napari_scutoid.batch import BatchJob, BatchProgress, BatchReport, as_computed, batch_command
 from napari_scutoid.command_line import as_used
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.suffixes import WRITTEN, open_filter
@@ -190,9 +190,11 @@ class BatchWidget(Dock):
         self._opening.ask(lambda: open_result(self._core, Path(row.stack), folder / row.output, job))
 
     def command(self) -> str:
-        """Return the command line that does what `start` would."""
+        """Return the command line that does what `start` would, as it was done last where nothing has changed."""
         job = self.value()
-        if (facts := self.device.facts()) is not None:
+        if rows := self._rows_of(job):
+            job = replace(job, recipe=as_computed(job.recipe, rows)[0])
+        elif (facts := self.device.facts()) is not None:
             used = as_used(job.recipe, {"device": facts.device, "precision": facts.precision})
             job = replace(job, recipe=used)
         return batch_command(self.table.value(), job, self._folder(), self.format.currentData(), folders=self._folders)
@@ -223,6 +225,14 @@ class BatchWidget(Dock):
 
     def _folder(self) -> Path:
         return Path(self.folder.text().strip()).expanduser()
+
+    def _rows_of(self, job: BatchJob) -> tuple[Row, ...]:
+        """Return what is known of how stacks were computed, where they would be so again."""
+        if self._ran is None:
+            return ()
+        ran = self._ran[0]
+        same = (ran.recipe.predict, ran.model) == (job.recipe.predict, job.model)
+        return tuple(row for row in self.table.rows() if row.device) if same else ()
 
     def _start(self, *, resume: bool) -> None:
         problem = self.problem()
@@ -274,6 +284,12 @@ class BatchWidget(Dock):
             self.panel.say(f"{opened.name} and its cells are in the viewer.")
 
     def _on_copied(self, command: str) -> None:
+        job = self.value()
+        _, others = as_computed(job.recipe, self._rows_of(job))
+        if others:
+            names = ", ".join(Path(stack).name for stack in others[:MOST_SHOWN])
+            more = ", …" if len(others) > MOST_SHOWN else ""
+            command += f"\nSingle voxels may differ in {names}{more}: computed in passes of another size, or elsewhere."
         self.panel.say(f"Copied: {command}")
 
     def _on_busy(self, busy: bool) -> None:

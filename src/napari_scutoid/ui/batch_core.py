@@ -27,9 +27,9 @@ def _find(places: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _run(items: Sequence[BatchItem], job: BatchJob, folder: Path, *, resume: bool) -> Steps[BatchReport]:
-    from napari_scutoid.batch import run_batch
+    from napari_scutoid.batch import run_batch, with_even_passes
 
-    return run_batch(items, job, folder, resume=resume)
+    return run_batch(items, with_even_passes(job), folder, resume=resume)
 
 
 def _open(stack: Path, output: Path, job: BatchJob) -> tuple[Volume, Labels]:

@@ -67,6 +67,10 @@ class BatchTable(QTableWidget):
         """Return the stacks, in their order."""
         return tuple(self._stacks)
 
+    def rows(self) -> tuple[Row, ...]:
+        """Return what became of the stacks that had their turn."""
+        return tuple(row for stack in self._stacks if (row := self._rows.get(str(stack))) is not None)
+
     def setValue(self, stacks: Iterable[Path]) -> None:
         """Show stacks; what became of any is forgotten."""
         self._stacks, self._rows = list(stacks), {}

@@ -94,6 +94,10 @@ class Reviewing(QObject):
         """The present one."""
         return None if self._review is None else self._review.current
 
+    def is_looking_again(self) -> bool:
+        """Return whether cells that edits have changed are still to be looked at again."""
+        return self._idle.isActive()
+
     def begin(self, kept: Kept | None = None) -> None:
         """Find the suspects of the session that is edited now.
 
