@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -115,6 +116,22 @@ def test_another_device_makes_no_difference(study, out):
     run(study, out)
     other = RECIPE.model_copy(update={"predict": RECIPE.predict.model_copy(update={"device": "cpu"})})
     assert states(run(study, out, BatchJob(other, voxel_size_um=(1, 0.5, 0.5)), resume=True)) == ["skipped"] * 3
+
+
+@pytest.mark.parametrize(
+    ("stated", "state"), [("auto", "skipped"), ("bf16", "skipped"), ("fp32", "done")], ids=["left", "used", "other"]
+)
+def test_precision_counts_where_it_is_stated(study, out, stated, state):
+    def in_bf16(*given):
+        result = yield from tiny_batch.segment(*given)
+        result.provenance["prediction"] = {"device": "cpu", "precision": "bf16", "pass_voxels": 8192, "tile": [1]}
+        return result
+
+    report = run(study, out, segment=in_bf16)
+    assert {(row.device, row.precision, row.pass_voxels) for row in report.rows} == {("cpu", "bf16", 8192)}
+    predict = {"precision": stated, "pass_voxels": 4096}
+    job = replace(JOB, recipe=Recipe.model_validate({"watershed": {"seed_sigma": 0.7}, "predict": predict}))
+    assert states(run(study, out, job, resume=True)) == [state] * 3
 
 
 def test_a_stack_that_has_changed_is_segmented_again(study, out):

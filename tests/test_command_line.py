@@ -128,14 +128,14 @@ def test_the_copied_command_gives_the_identical_labels(tmp_path):
 
 
 def test_the_copied_command_of_a_batch_gives_the_identical_labels(tmp_path):
-    stacks = (a_stack(tmp_path, "small", (16, 30, 44)), a_stack(tmp_path, "large"))
-    settings = {"rescale": {"mode": "none"}, "watershed": {"foreground_threshold": 0.3}, "predict": {"memory_gb": 0.04}}
+    stacks = (a_stack(tmp_path, "small", (16, 20, 30)), a_stack(tmp_path, "large", (16, 32, 44)))
+    settings = {"rescale": {"mode": "none"}, "watershed": {"foreground_threshold": 0.3}, "predict": {"memory_gb": 0.01}}
     job = with_even_passes(BatchJob(Recipe.model_validate(settings), "builtin", "raw", voxel_size_um=(0.5, 0.2, 0.2)))
     there, again = tmp_path / "there", tmp_path / "again"
     rows = drain(run_batch(plan(stacks, there), job, there)).rows
-    recipe, others = as_computed(BatchJob().recipe.over(settings), rows)
+    recipe, others = as_computed(Recipe.model_validate(settings), rows)
     assert others == () and recipe.predict.pass_voxels == rows[0].pass_voxels == rows[1].pass_voxels
-    assert all(inspect(there / row.output).provenance["prediction"]["passes"] > 1 for row in rows)
+    assert max(inspect(there / row.output).provenance["prediction"]["passes"] for row in rows) > 1
     # The stated size of a pass counts, whatever memory the shell leaves.
     command = batch_command(stacks, replace(job, recipe=recipe), again) + " --set predict.memory_gb=100"
     for word in ("predict.device=cpu", "predict.precision=", f"predict.pass_voxels={rows[0].pass_voxels}"):

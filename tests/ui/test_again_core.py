@@ -9,9 +9,19 @@ import pytest
 
 from kept_samples import SIZE, kept_cells
 from napari_scutoid.opinions import HowFound
-from napari_scutoid.progress import drain
+from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Recipe
-from napari_scutoid.ui.again_core import NOTHING, Named, Offered, how_made, plan, segment_again
+from napari_scutoid.ui.again_core import (
+    NO_STACK,
+    NOTHING,
+    Named,
+    Offered,
+    how_made,
+    opinion_plan,
+    plan,
+    second_opinions,
+    segment_again,
+)
 from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
 
 MADE = HowFound(Recipe(), "mine", "ab")
@@ -123,3 +133,32 @@ def test_the_network_runs_over_the_stack(offered, kept, monkeypatch):
 def test_a_plan_with_a_problem_is_no_plan(offered):
     with pytest.raises(ValueError, match="Nothing here tells"):
         drain(segment_again(offered, plan(offered)))
+
+
+def test_the_network_looks_once_more_at_the_stack_as_when_the_cells_were_found(offered, kept, monkeypatch):
+    assert opinion_plan(replace(offered, walls=walls(kept), is_map=True)).problem == NO_STACK
+    far = Named("gland", replace(image(kept).volume, voxel_size_um=VoxelSize(9.0, 9.0, 9.0)))
+    assert "does not cover the same space" in opinion_plan(replace(offered, image=far)).problem
+    ran = []
+
+    def predicted(volume, recipe, model):
+        ran.append((volume, model))
+        yield Progress("Predicting")
+        return kept
+
+    def flipped(volume, _kept, model):
+        ran.append((volume, model))
+        yield Progress("Predicting")
+        return kept.labels.data
+
+    monkeypatch.setattr("napari_scutoid.pipeline.predicted", predicted)
+    monkeypatch.setattr("napari_scutoid.opinions.flipped_prediction", flipped)
+    asked = replace(offered, segment=SET, own=MADE, image=image(kept))
+    said, opinions = drain(second_opinions(asked, opinion_plan(asked)))
+    assert said is kept and len(opinions) == 2 and all(one.shape == kept.shape for one in opinions)
+    assert [(volume.source, model) for volume, model in ran] == [(image(kept).volume.source, "mine")] * 2
+    # What it has said of the stack before, it need not say again.
+    ran.clear()
+    again = replace(offered, own=MADE, kepts=(replace(kept, image=image(kept).volume),))
+    drain(second_opinions(again, opinion_plan(again)))
+    assert len(ran) == 1

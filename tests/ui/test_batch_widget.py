@@ -6,6 +6,7 @@ import gc
 import shlex
 import threading
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class FakeBatch:
         self.saved: list[Any] = []
         self.fail_with: Exception | None = None
         self.hold_at: int | None = None
+        self.passes = [4096, 0, 4096]
         self.closed = threading.Event()
 
     def core(self) -> BatchCore:
@@ -68,7 +70,8 @@ class FakeBatch:
                 if number == 1:
                     rows.append(Row(str(item.stack), item.output.name, "failed", error=BROKEN))
                 else:
-                    rows.append(Row(str(item.stack), item.output.name, "done", 20 + number, 75.0, 512.0))
+                    row = Row(str(item.stack), item.output.name, "done", 20 + number, 75.0, 512.0)
+                    rows.append(replace(row, device="cpu", precision="bf16", pass_voxels=self.passes[number]))
         finally:
             self.closed.set()
         return BatchReport(tuple(rows), len(items))
@@ -275,6 +278,28 @@ def test_the_command_names_the_folder_and_what_was_chosen(qtbot, widget):
     widget.table.selectRow(0)
     widget.table.remove_selected()
     assert shlex.split(widget.command())[2:4] == [str(STACKS[1]), str(STACKS[2])]
+
+
+def test_the_copied_command_says_what_was_really_used(qtbot, widget, batch):
+    add(qtbot, widget)
+    widget.run_button.click()
+    idle(qtbot, widget)
+    used = ["predict.device=cpu", "predict.precision=bf16", "predict.pass_voxels=4096"]
+    assert [word for word in shlex.split(widget.command()) if word.startswith("predict.")] == used
+    widget.bar.copy_button.click()
+    assert "may differ" not in widget.panel.status.text()
+    widget.setValue(BatchJob(RECIPE))
+    assert "pass_voxels" not in widget.command()
+
+
+def test_a_stack_computed_in_other_passes_is_named(qtbot, widget, batch):
+    batch.passes = [8192, 0, 4096]
+    add(qtbot, widget)
+    widget.run_button.click()
+    idle(qtbot, widget)
+    widget.bar.copy_button.click()
+    assert "predict.pass_voxels=8192" in widget.command()
+    assert "Single voxels may differ in gland 3.h5" in widget.panel.status.text()
 
 
 def test_what_the_real_doors_write_they_read(tmp_path):

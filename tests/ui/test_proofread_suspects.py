@@ -6,13 +6,14 @@ import threading
 
 import pytest
 from napari.components import ViewerModel
-from proofread_fakes import begin, do, dock, idle, ids, no_suspects, tissue
+from proofread_fakes import begin, do, dock, idle, ids, no_suspects, status, tissue
 
 from napari_scutoid.io.open import save_result
 from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.edits.delete import Delete
 from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.ui import layers
+from napari_scutoid.ui.again_core import Plan
 from napari_scutoid.ui.proofread_core import ProofreadCore
 from napari_scutoid.volume import Labels, Source, VoxelSize
 
@@ -123,3 +124,24 @@ def test_a_fix_is_that_of_the_cell_as_it_is_now(qtbot, begun):
     panel.fixAsked.emit()
     idle(qtbot, begun)
     assert 1 not in ids(begun)
+
+
+def test_the_network_is_asked_once_more_and_the_list_is_made_anew(qtbot, make_widget, viewer, cells, monkeypatch):
+    kept, asked = object(), []
+
+    def again(session, offered, chosen):
+        asked.append(chosen)
+        review = yield from no_suspects(session)
+        return review, kept
+
+    widget = make_widget(viewer, ProofreadCore(find_suspects=no_suspects, find_again=again))
+    begin(qtbot, widget)
+    first, button = widget.correction.reviewing.review, widget.bench.suspects.opinion_button
+    button.click()
+    assert not asked and "choose it under Image" in status(widget)
+    monkeypatch.setattr("napari_scutoid.ui.correction.opinion_plan", lambda _offered: Plan(""))
+    button.click()
+    idle(qtbot, widget)
+    assert len(asked) == 1 and first.is_closed and widget.correction.reviewing.review is not first
+    assert widget.bench.suspects.value().title == "Cell 1"
+    assert widget.correction.again._kept is kept

@@ -102,14 +102,7 @@ def segment_stack(
         Failed where the stack could not be segmented, for whatever reason.
     """
     began, memory = time.monotonic(), PeakMemory()
-    row = Row(
-        str(item.stack),
-        item.output.name,
-        "failed",
-        recipe_sha256=settled.recipe_sha256,
-        model=settled.model,
-        model_sha256=settled.model_sha256,
-    )
+    row = failed_row(item, settled)
     try:
         found = None
         if resume:
@@ -119,9 +112,22 @@ def segment_stack(
             return found
         row = yield from _watched(_segmented(item, job, segment, row), memory)
     except Exception as error:  # also for a bug of the program: it must not cost the other stacks
-        row = replace(row, error=_in_words(error))
+        row = replace(row, error=in_words(error))
     seconds, peak = time.monotonic() - began, memory.value()
     return replace(row, seconds=round(seconds, 2), peak_memory_mib=round(peak / 2**20, 1))
+
+
+def failed_row(item: BatchItem, settled: Settled, error: str = "") -> Row:
+    """Return the row of a stack that has no result, or none yet."""
+    return Row(
+        str(item.stack),
+        item.output.name,
+        "failed",
+        error=error,
+        recipe_sha256=settled.recipe_sha256,
+        model=settled.model,
+        model_sha256=settled.model_sha256,
+    )
 
 
 def _watched(steps: Steps[T], memory: PeakMemory) -> Steps[T]:
@@ -283,7 +289,8 @@ def clear_away_parts(output: Path) -> None:
                 part.unlink()
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """Return an error as a person reads it, a mistake of the program too."""
     problem = as_problem(error)
     if problem is not None:
         return str(problem)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_scutoid.progress import Progress
+from napari_scutoid.progress import Progress, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from napari_scutoid.opinions import HowFound
     from napari_scutoid.progress import Steps
@@ -19,6 +21,7 @@ NOTHING = (
     "Nothing here tells where walls are: stop correcting, choose the stack under Image or its map under Walls, "
     "and continue."
 )
+NO_STACK = "The network needs the stack itself: stop correcting, choose it under Image, and continue."
 PARTS = ("normalise", "rescale", "predict", "watershed", "partition", "cleanup")
 AFTER_MAPS = PARTS[3:]
 
@@ -124,13 +127,9 @@ def plan(offered: Offered) -> Plan:
         for one in (offered.image, offered.walls)
     )
     whole = f"{said}: model {how.model}, {in_words(how, PARTS)}."
-    for kept in offered.kepts:
-        if (
-            how.is_of(kept)
-            and _is_of_image(kept, image)
-            and covers_the_same(kept.probabilities["boundary"], offered.grid)
-        ):
-            return Plan(f"{whole} The network need not run again.{around}", how=how, kept=kept)
+    kept = _said_before(how, offered, image)
+    if kept is not None:
+        return Plan(f"{whole} The network need not run again.{around}", how=how, kept=kept)
     if walls is not None and (image is None or (offered.is_map and offered.segment is None)):
         tissue = offered.tissue
         if tissue is not None and tissue.shape != walls.volume.shape:
@@ -146,6 +145,23 @@ def plan(offered: Offered) -> Plan:
         return Plan(words, how=how, image=image.volume)
     other = offered.image or offered.walls
     return Plan("", NOTHING if other is None else f"“{other.name}” does not cover the same space as the cells.")
+
+
+def opinion_plan(offered: Offered) -> Plan:
+    """Choose what a network is to look at a second time: the stack, as when these cells were found."""
+    from napari_scutoid.opinions import HowFound, covers_the_same
+    from napari_scutoid.recipe import Recipe
+
+    how = offered.own or HowFound(Recipe(), offered.model)
+    image = offered.image
+    if image is not None and not covers_the_same(image.volume, offered.grid):
+        return Plan("", f"“{image.name}” does not cover the same space as the cells.")
+    kept = _said_before(how, offered, image)
+    if kept is not None and kept.image is not None:
+        return Plan("", how=how, kept=kept, image=kept.image)
+    if image is None:
+        return Plan("", NO_STACK)
+    return Plan("", how.problem, how=how, image=image.volume)
 
 
 def how_made(provenance: Mapping[str, Any]) -> HowFound | None:
@@ -194,6 +210,34 @@ def segment_again(offered: Offered, chosen: Plan) -> Steps[Result]:
     return (yield from around_accepted(kept, offered.grid, offered.accepted, chosen.how.recipe))
 
 
+def second_opinions(offered: Offered, chosen: Plan) -> Steps[tuple[Kept, list[NDArray[Any]]]]:
+    """Segment the stack in two other ways: with another post-processing, and as the network sees it mirrored.
+
+    Parameters
+    ----------
+    offered : Offered
+    chosen : Plan
+        What `opinion_plan` makes of it, without a problem.
+
+    Returns
+    -------
+    tuple of Kept and list of ndarray
+        What the network said, and the cells that the two ways give.
+    """
+    from napari_scutoid.opinions import flipped_prediction, other_partition
+    from napari_scutoid.pipeline import predicted
+
+    yield Progress("Preparing")
+    how, image, kept = chosen.how, chosen.image, chosen.kept
+    if how is None or image is None:
+        raise ValueError(chosen.problem)
+    if kept is None:
+        kept = yield from predicted(image, how.recipe, how.model)
+    found = [(yield from other_partition(kept))]
+    found.append((yield from within(flipped_prediction(image, kept, how.model), Progress("Looking at it mirrored"))))
+    return kept, found
+
+
 def in_words(how: HowFound, parts: tuple[str, ...]) -> str:
     """Return the settings that are not the model's own: ``"Typical cell diameter 30 voxels, Seeds maxima"``."""
     from napari_scutoid.opinions import OF_THE_COMPUTER
@@ -215,6 +259,17 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return " × ".join(_value(one) for one in value)
     return f"{value:g}" if isinstance(value, float) else "as estimated" if value is None else str(value)
+
+
+def _said_before(how: HowFound, offered: Offered, image: Named | None) -> Kept | None:
+    """Return what a network has said of this very stack with these settings."""
+    from napari_scutoid.opinions import covers_the_same
+
+    for kept in offered.kepts:
+        boundary = kept.probabilities["boundary"]
+        if how.is_of(kept) and _is_of_image(kept, image) and covers_the_same(boundary, offered.grid):
+            return kept
+    return None
 
 
 def _is_of_image(kept: Kept, image: Named | None) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 
 from napari_scutoid.ui import layers
+from napari_scutoid.ui.again_core import opinion_plan
 from napari_scutoid.ui.cell_edits import edits_of, is_quick
 from napari_scutoid.ui.differing import Differing
 from napari_scutoid.ui.editing import Planned
@@ -83,6 +84,7 @@ class Correction(QObject):
         self.reviewing.shown.connect(self._on_suspect)
         self.differing.shown.connect(self._on_difference)
         self.joining.shown.connect(self._on_collision)
+        bench.suspects.opinionAsked.connect(self.ask_network)
         bench.tools.asked.connect(self.do)
         bench.history.undoAsked.connect(self.undo)
         bench.history.redoAsked.connect(self.redo)
@@ -152,6 +154,18 @@ class Correction(QObject):
             self.reviewing.accept()
         else:
             self.do("accept", cells)
+
+    def ask_network(self) -> None:
+        """Let the network look at the stack once more, mirrored: where it says something else, cells are suspect."""
+        offered = self.again.offered()
+        if offered is None:
+            return
+        chosen = opinion_plan(offered)
+        if chosen.problem is not None:
+            self._jobs.say(chosen.problem)
+            return
+        find = self._core.find_again
+        self.reviewing.look_again(lambda session: find(session, offered, chosen), self.again.keep)
 
     def undo(self) -> None:
         """Take the last edit back."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress, within
-from napari_scutoid.ui.again_core import how_made, segment_again
+from napari_scutoid.ui.again_core import how_made, second_opinions, segment_again
 from napari_scutoid.ui.joining_core import join, meet
 from napari_scutoid.volume import Labels, Source
 
@@ -167,14 +167,31 @@ def find_suspects(session: Session, kept: Kept | None = None) -> Steps[Review]:
     kept : Kept, optional
         What the network said: cells that another post-processing makes of it are a second opinion.
     """
-    from napari_scutoid.proofread.review import Review
-    from napari_scutoid.proofread.suspects import Suspects
-
     opinions = []
     if kept is not None:
         from napari_scutoid.opinions import other_partition
 
         opinions.append((yield from within(other_partition(kept), Progress("Asking for a second opinion"))))
+    return (yield from _reviewed(session, opinions))
+
+
+def find_again(session: Session, offered: Offered, chosen: Plan) -> Steps[tuple[Review, Kept]]:
+    """Look at every cell again, with what the network says of the stack mirrored; edits may go on meanwhile.
+
+    Parameters
+    ----------
+    session : Session
+    offered, chosen
+        As for `second_opinions`.
+    """
+    kept, opinions = yield from second_opinions(offered, chosen)
+    return (yield from _reviewed(session, opinions)), kept
+
+
+def _reviewed(session: Session, opinions: Sequence[ArrayLike]) -> Steps[Review]:
+    from napari_scutoid.proofread.review import Review
+    from napari_scutoid.proofread.suspects import Suspects
+
     with session.watched() as watch:
         suspects = yield from Suspects.build(watch, opinions)
         with watch.still():  # of later edits the review hears
@@ -232,6 +249,7 @@ class ProofreadCore:
     look_beside: Callable[[Path], Steps[list[Found]]] = field(default=look_beside)
     begin: Callable[[Asked], Steps[Begun]] = field(default=begin)
     find_suspects: Callable[[Session, Kept | None], Steps[Review]] = field(default=find_suspects)
+    find_again: Callable[[Session, Offered, Plan], Steps[tuple[Review, Kept]]] = field(default=find_again)
     propose_lumen: Callable[[Session], Steps[Change]] = field(default=propose_lumen)
     compare: Callable[[Session, ArrayLike], Steps[Compared]] = field(default=compare)
     segment_again: Callable[[Offered, Plan], Steps[Result]] = field(default=segment_again)

@@ -109,6 +109,29 @@ class Reviewing(QObject):
         self._kept = kept
         self._look()
 
+    def look_again(self, find: Callable[[Session], Steps[tuple[Review, Kept]]], then: Callable[[Kept], None]) -> None:
+        """Find the suspects anew, with second opinions; the present list stays until the new one is there.
+
+        Parameters
+        ----------
+        find : callable
+            Takes the session, returns the job; the network runs in it.
+        then : callable
+            Takes what the network said.
+        """
+        session = self._editing.session
+        if session is None:
+            return
+        moves = len(session.history.moves)
+
+        def done(found: tuple[Review, Kept]) -> None:
+            review, kept = found
+            if review.session is self._editing.session:
+                then(kept)
+            self._on_found(review, moves)
+
+        self._jobs.run("Looking for mistakes once more", lambda: find(session), done, alone=True)
+
     def _look(self) -> None:
         session, kept = self._editing.session, self._kept
         if session is None or self._jobs.is_busy:
@@ -236,6 +259,8 @@ class Reviewing(QObject):
         if review.session is not self._editing.session:
             review.close()
             return
+        if self._review is not None:
+            self._review.close()
         self._review = review
         self.refresh()
         if len(review.session.history.moves) == moves:

@@ -75,6 +75,17 @@ class SegmentingAgain(QObject):
         """Forget the session, and what a network has said for it."""
         self._begun = self._kept = None
 
+    def offered(self) -> Offered | None:
+        """Return what there is to segment from now, once a session has begun."""
+        if self._begun is None:
+            return None
+        self._sights.settle()
+        return self._offered(self._begun)
+
+    def keep(self, kept: Kept) -> None:
+        """Remember what a network has said, so that it need not say it again."""
+        self._kept = kept
+
     def refresh(self) -> None:
         """Say what would be done."""
         begun = self._begun
@@ -88,11 +99,9 @@ class SegmentingAgain(QObject):
 
     def start(self) -> None:
         """Segment, then list what would change."""
-        begun = self._begun
-        if begun is None:
+        offered = self.offered()
+        if offered is None:
             return
-        self._sights.settle()
-        offered = self._offered(begun)
         chosen = plan(offered)
         if chosen.problem is not None:
             self._panel.setAgain(chosen.problem, can_start=False)

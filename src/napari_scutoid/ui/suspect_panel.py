@@ -74,6 +74,8 @@ class SuspectPanel(QWidget):
         Keep it for later, with a note.
     filterChanged
         Others are to be stepped through.
+    opinionAsked
+        The network is to look at the stack once more.
     """
 
     nextAsked = Signal()
@@ -83,6 +85,7 @@ class SuspectPanel(QWidget):
     skipAsked = Signal()
     flagAsked = Signal(str)
     filterChanged = Signal()
+    opinionAsked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -113,6 +116,11 @@ class SuspectPanel(QWidget):
         self.skip_button.setToolTip("Leave it as it is, unlocked, and go on. It counts as seen.")
         self.flag_button = QPushButton()
         self.flag_button.setToolTip("Keep it for later: write why, press Enter, and go on.")
+        self.opinion_button = QPushButton("Ask the network once more")
+        self.opinion_button.setToolTip(
+            "<qt>It looks at the stack mirrored. Cells that it then sees otherwise move up the list. This takes about "
+            "as long as to segment the stack, twice where that was on another day; go on correcting meanwhile.</qt>"
+        )
         self.note = QLineEdit()
         self.note.setPlaceholderText("why? (Enter flags it, Esc does not)")
         self.note.setMaxLength(500)
@@ -126,6 +134,7 @@ class SuspectPanel(QWidget):
         self.fix_button.clicked.connect(self.fixAsked)
         self.skip_button.clicked.connect(self.skipAsked)
         self.flag_button.clicked.connect(self.ask_for_note)
+        self.opinion_button.clicked.connect(self.opinionAsked)
         self.note.returnPressed.connect(self._on_note)
         self.box.currentIndexChanged.connect(self.filterChanged)
         self.setKeys({})
@@ -239,3 +248,4 @@ class SuspectPanel(QWidget):
         rows.addWidget(self.reasons)
         rows.addLayout(decisions)
         rows.addWidget(self.note)
+        rows.addWidget(self.opinion_button)

@@ -1,0 +1,306 @@
+"""Dask workers as a crew: a cluster of this computer's own, or one that somebody else has started.
+
+Whoever is given a stack is chosen here, and not by Dask's scheduler: that hands out more tasks than there are workers,
+and holds a worker's end against all that wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import time
+import uuid
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from napari_scutoid.batch.crew import News, Task
+from napari_scutoid.batch.stack import failed_row
+from napari_scutoid.batch.worker import CORES, GPU, MEMORY, work
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from distributed import Client, Future
+    from typing_extensions import Self
+
+LOCAL = "127.0.0.1"
+POLL_S = 0.25
+LOOK_EVERY_S = 1.0
+"""How often the scheduler is asked which workers there are."""
+CONNECT_S = 15
+FETCH_S = 10
+START_S = 120
+"""How long workers of this computer may take to start."""
+
+
+class DaskCrew:
+    """Workers of a Dask cluster, each given one stack at a time, whatever number of threads it has.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    on_card : bool
+        Give stacks only to workers that state a graphics card (``--resources "GPU=1"``).
+    cluster : distributed.SpecCluster, optional
+        Of this computer: closed with the crew.
+    """
+
+    def __init__(self, client: Client, *, on_card: bool = False, own: ExitStack | None = None) -> None:
+        self._client, self._on_card, self._own = client, on_card, own
+        self.keeps_files = own is None
+        self._topic = f"scutoid-{uuid.uuid4().hex}"
+        self._heard: queue.SimpleQueue[News | int] = queue.SimpleQueue()
+        self._held: dict[str, tuple[Task, Future]] = {}
+        self._workers: dict[str, dict[str, float]] = {}
+        self._looked, self._idle_since = 0.0, time.monotonic()
+        client.subscribe_topic(self._topic, self._on_told)
+        self._look()
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Dask's own pages; empty where the scheduler has none."""
+        try:
+            return str(self._client.dashboard_link or "")
+        except KeyError:
+            return ""
+
+    def free(self) -> list[str]:
+        """Return the workers that can be given a stack now."""
+        return [
+            worker
+            for worker, resources in self._workers.items()
+            if worker not in self._held and (resources.get(GPU) or not self._on_card)
+        ]
+
+    def give(self, who: str, task: Task) -> None:
+        """Let a worker segment a stack; it holds all that the worker states, so that nobody else's task joins it."""
+        future = self._client.submit(
+            work,
+            task,
+            self._topic,
+            key=f"scutoid-{task.item.stack.name}-{uuid.uuid4().hex}",
+            workers=[who],
+            resources=self._workers[who],
+            pure=False,
+        )
+        self._held[who] = task, future
+        future.add_done_callback(lambda _: self._heard.put(task.position))
+
+    def wait(self) -> list[News]:
+        """Return what has been heard."""
+        news: list[News] = []
+        with suppress(queue.Empty):
+            said = self._heard.get(timeout=POLL_S)
+            while True:
+                news += [said] if isinstance(said, News) else self._over(said)
+                said = self._heard.get_nowait()
+        if self._client.status != "running":
+            raise _scheduler_is_gone()
+        if time.monotonic() >= self._looked + LOOK_EVERY_S:
+            self._look()
+            for worker in self._held.keys() - self._workers.keys():
+                task, future = self._held.pop(worker)
+                future.cancel()
+                news.append(News(task.position, None))
+        return news
+
+    def why_idle(self) -> str:
+        """Return in a few words why nobody is free, while nobody has a stack."""
+        if self._own is not None and time.monotonic() > self._idle_since + START_S:
+            raise ScutoidError(
+                "The batch was stopped",
+                "the processes that should segment the stacks do not start",
+                "resume without --workers, which segments the stacks in this process",
+            )
+        return "Waiting for a worker with a graphics card" if self._on_card and self._workers else "Waiting for workers"
+
+    def close(self) -> None:
+        """Cancel what is under way. Workers of this computer are ended, others stop at their next report."""
+        for _, future in self._held.values():
+            with suppress(Exception):
+                future.cancel()
+        self._held.clear()
+        with suppress(Exception):
+            self._client.close(timeout=2)
+        if self._own is not None:
+            self._own.close()
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        try:
+            known = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError, RuntimeError) as error:
+            raise _scheduler_is_gone() from error
+        self._workers = {str(worker): dict(about["resources"]) for worker, about in known.items()}
+        if self._workers:
+            self._idle_since = self._looked
+
+    def _on_told(self, event: tuple[float, Sequence[Any]]) -> None:
+        position, step, done, total = event[1]
+        self._heard.put(News(int(position), Progress(str(step), int(done), int(total))))
+
+    def _over(self, position: int) -> list[News]:
+        held = next((worker for worker, (task, _) in self._held.items() if task.position == position), None)
+        if held is None:
+            return []
+        task, future = self._held.pop(held)
+        if not future.done():  # of the same stack on a worker that is gone
+            self._held[held] = task, future
+            return []
+        if future.status == "error" and not (error := future.exception()).__class__.__name__ == "KilledWorker":
+            return [News(position, failed_row(task.item, task.settled, str(_not_begun(task, held, error))))]
+        try:
+            return [News(position, future.result(timeout=FETCH_S))]
+        except Exception:  # cancelled, or the worker has gone with it
+            return [News(position, None)]
+
+
+def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()) -> DaskCrew:
+    """Start workers on this computer, which share its cores, memory and graphics cards.
+
+    Only this computer can reach them, and only who has the key, which exists in the memory of these processes alone:
+    other users of the computer cannot.
+
+    Parameters
+    ----------
+    workers : int
+    on_card : bool
+        As for `DaskCrew`.
+    cards : sequence of str
+        Graphics cards, as ``CUDA_VISIBLE_DEVICES`` names them: a worker each. Workers beyond that use the processor.
+    """
+    dask, distributed = _libraries()
+    silent = logging.CRITICAL + 1
+    with ExitStack() as opened:
+        folder = opened.enter_context(TemporaryDirectory(prefix="scutoid-", ignore_cleanup_errors=True))
+        key = distributed.Security.temporary()
+        common = {"host": LOCAL, "protocol": "tls://", "security": key}
+        limits = [
+            {
+                "cls": distributed.Nanny,
+                "options": {
+                    **common,
+                    "nthreads": 1,
+                    "memory_limit": 0,  # Dask would also count what is only mapped from files, and end the worker
+                    "resources": one.resources,
+                    "env": one.environment,
+                    "dashboard": False,
+                    "local_directory": folder,
+                    "silence_logs": silent,
+                },
+            }
+            for one in shares(workers, cards=cards)
+        ]
+        scheduler = {
+            "cls": distributed.Scheduler,
+            # A free port, as another Dask may have the usual one.
+            "options": {**common, "port": 0, "dashboard": True, "dashboard_address": f"{LOCAL}:0"},
+        }
+        # Dask would set OMP_NUM_THREADS=1 and more in this very process, so as to hand it down.
+        opened.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
+        cluster = opened.enter_context(
+            distributed.SpecCluster(
+                workers=dict(enumerate(limits)), scheduler=scheduler, security=key, silence_logs=silent
+            )
+        )
+        client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
+        crew = DaskCrew(client, on_card=on_card, own=opened.pop_all())
+    return crew
+
+
+def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:
+    """Use the workers of a scheduler that somebody has started.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``tcp://node:8786``, or the file that ``dask scheduler --scheduler-file`` has written. It is trusted:
+        who runs a scheduler can run programs here.
+    on_card : bool
+        As for `DaskCrew`.
+
+    Raises
+    ------
+    ScutoidError
+        When nothing answers there.
+    """
+    _, distributed = _libraries()
+    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    try:
+        client = distributed.Client(**where, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError, TypeError, KeyError) as error:
+        raise ScutoidError(
+            f"No Dask scheduler answers at {address}",
+            str(error) or type(error).__name__,
+            "check the address that `dask scheduler` has printed, and that this computer can reach it",
+        ) from error
+    return DaskCrew(client, on_card=on_card)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of this computer a worker has."""
+
+    resources: dict[str, float]
+    environment: dict[str, str]
+
+
+def shares(workers: int, *, cards: Sequence[str] = ()) -> list[Share]:
+    """Divide cores, free memory and graphics cards among workers."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    memory = psutil.virtual_memory().available // workers
+    found = []
+    for number in range(workers):
+        own = cores[len(cores) * number // workers : len(cores) * (number + 1) // workers]
+        own = own or [cores[number % len(cores)]]
+        card = cards[number : number + 1]
+        found.append(
+            Share(
+                {MEMORY: float(memory), **({GPU: 1.0} if card else {})},
+                {
+                    CORES: ",".join(map(str, own)),
+                    "OMP_NUM_THREADS": str(len(own)),
+                    **({"CUDA_VISIBLE_DEVICES": "".join(card)} if cards else {}),
+                },
+            )
+        )
+    return found
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import cryptography  # noqa: F401 - for the key
+        import dask
+        import distributed
+    except ImportError as error:
+        raise ScutoidError(
+            "Several workers cannot be used",
+            f"{error.name} is not installed",
+            "install it with `pip install 'napari-scutoid[cluster]'`, or leave --workers and --scheduler out",
+        ) from error
+    return dask, distributed
+
+
+def _scheduler_is_gone() -> ScutoidError:
+    return ScutoidError(
+        "The batch was stopped",
+        "the Dask scheduler does not answer any more; what is finished has been kept",
+        "start scheduler and workers again, then run the same command with --resume",
+    )
+
+
+def _not_begun(task: Task, worker: str, error: BaseException | None) -> ScutoidError:
+    return ScutoidError(
+        f"{task.item.stack} was not segmented",
+        f"the worker {worker} could not begin ({type(error).__name__}: {error})",
+        "install the same version of napari-scutoid on all workers, and start them where the stacks can be read",
+    )

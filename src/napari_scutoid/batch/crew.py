@@ -1,0 +1,177 @@
+"""Stacks handed out to those who segment them, one stack at a time to each, and given to another where one is lost."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from napari_scutoid.batch.job import BatchJob, Settled
+from napari_scutoid.batch.plan import BatchItem
+from napari_scutoid.batch.report import Row
+from napari_scutoid.batch.stack import clear_away_parts, failed_row, segment_stack
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+    from typing import TypeAlias
+
+    from napari_scutoid.batch.stack import Segment
+
+ATTEMPTS = 3
+"""How many processes a stack may take down with it; the last of a cluster's may have gone for reasons of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that has to be known to segment one stack, in values that can be pickled; see `segment_stack`."""
+
+    position: int
+    item: BatchItem
+    job: BatchJob
+    settled: Settled
+    segment: Segment
+    resume: bool = False
+    earlier: Row | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is heard of a stack.
+
+    Parameters
+    ----------
+    position : int
+        Which one.
+    about : Progress, Row or None
+        How far it is; what became of it; None: whoever had it is gone.
+    """
+
+    position: int
+    about: Progress | Row | None
+
+
+Turns: TypeAlias = "Generator[News, None, None]"
+"""What is heard of all stacks, as it is heard; each has a row in the end. Closing the generator cancels."""
+
+
+class Crew(Protocol):
+    """Those who segment stacks."""
+
+    keeps_files: bool
+    """Whether those who have a stack may still write its result after `close`, and see to their unfinished files."""
+
+    def free(self) -> Sequence[str]:
+        """Return who can be given a stack now."""
+        ...
+
+    def give(self, who: str, task: Task) -> None:
+        """Let one who is free segment a stack."""
+        ...
+
+    def wait(self) -> Iterable[News]:
+        """Return what has been heard, after a part of a second at the latest.
+
+        Raises
+        ------
+        ScutoidError
+            When nothing will be heard any more.
+        """
+        ...
+
+    def why_idle(self) -> str:
+        """Return in a few words why nobody is free, while nobody has a stack."""
+        ...
+
+    def close(self) -> None:
+        """Let all stop."""
+        ...
+
+
+def one_by_one(tasks: Iterable[Task]) -> Turns:
+    """Segment stacks here, one after the other."""
+    for task in tasks:
+        steps = segment_stack(
+            task.item, task.job, task.settled, task.segment, resume=task.resume, earlier=task.earlier
+        )
+        with closing(steps):
+            while True:
+                try:
+                    yield News(task.position, next(steps))
+                except StopIteration as stop:
+                    yield News(task.position, stop.value)
+                    break
+
+
+def shared_out(tasks: Iterable[Task], crew: Crew) -> Turns:
+    """Have stacks segmented by a crew.
+
+    A stack whose worker is gone goes to the end of the queue: where it took the worker down, and its neighbours with it
+    for want of memory, they have then been segmented without it.
+    """
+    waiting, present, lost = deque(tasks), dict[int, Task](), Counter[int]()
+    latest: dict[int, Progress] = {}
+    try:
+        while waiting or present:
+            for who in crew.free():
+                if not waiting:
+                    break
+                task = waiting.popleft()
+                present[task.position] = task
+                latest[task.position] = Progress("Handing over")
+                crew.give(who, _for_elsewhere(task))
+            if not present:
+                yield News(waiting[0].position, Progress(crew.why_idle()))
+            # Even where nothing is heard, so that whoever wants to cancel is.
+            yield from (News(position, latest[position]) for position in present)
+            for news in crew.wait():
+                if news.position not in present:
+                    continue
+                task = present[news.position]
+                if isinstance(news.about, Progress):
+                    latest[news.position] = news.about
+                    continue
+                del present[news.position]
+                if news.about is not None:
+                    yield News(news.position, _as_asked(news.about, task, again=news.position in lost))
+                    continue
+                lost[news.position] += 1
+                clear_away_parts(task.item.output)
+                if lost[news.position] == ATTEMPTS:
+                    yield News(news.position, failed_row(task.item, task.settled, str(_taken_down(task.item))))
+                else:
+                    # It may have been finished just before.
+                    waiting.append(replace(task, resume=True))
+                    yield News(news.position, Progress("Waiting for another worker"))
+    finally:
+        crew.close()
+        if not crew.keeps_files:
+            for task in present.values():
+                clear_away_parts(task.item.output)
+
+
+def _for_elsewhere(task: Task) -> Task:
+    """Return the task with paths that mean the same in another folder."""
+    item, job = task.item, task.job
+    item = BatchItem(Path(os.path.abspath(item.stack)), Path(os.path.abspath(item.output)))
+    if Path(job.model).is_dir():
+        job = replace(job, model=os.path.abspath(job.model))
+    return replace(task, item=item, job=job)
+
+
+def _as_asked(row: Row, task: Task, *, again: bool) -> Row:
+    # What was finished in the moment its worker was lost is no result of an earlier batch.
+    state = "done" if again and row.state == "skipped" and task.earlier is None else row.state
+    return replace(row, stack=str(task.item.stack), state=state)
+
+
+def _taken_down(item: BatchItem) -> ScutoidError:
+    return ScutoidError(
+        f"{item.stack} was not segmented",
+        f"the process that had it ended unexpectedly, {ATTEMPTS} times, as it does when the memory does not suffice",
+        "resume with fewer workers, give each more memory, or cut the stack",
+    )
