@@ -27,10 +27,10 @@ from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from distributed import Client, Future
-    from typing_extensions import Self
+
+    from napari_scutoid.batch.report import Row
 
 LOCAL = "127.0.0.1"
 POLL_S = 0.25
@@ -50,15 +50,15 @@ class DaskCrew:
     client : distributed.Client
     on_card : bool
         Give stacks only to workers that state a graphics card (``--resources "GPU=1"``).
-    cluster : distributed.SpecCluster, optional
-        Of this computer: closed with the crew.
+    own : ExitStack, optional
+        What else has to be closed with the crew, where the cluster is this computer's own.
     """
 
     def __init__(self, client: Client, *, on_card: bool = False, own: ExitStack | None = None) -> None:
         self._client, self._on_card, self._own = client, on_card, own
         self.keeps_files = own is None
         self._topic = f"scutoid-{uuid.uuid4().hex}"
-        self._heard: queue.SimpleQueue[News | int] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[News | str] = queue.SimpleQueue()
         self._held: dict[str, tuple[Task, Future]] = {}
         self._workers: dict[str, dict[str, float]] = {}
         self._looked, self._idle_since = 0.0, time.monotonic()
@@ -93,7 +93,7 @@ class DaskCrew:
             pure=False,
         )
         self._held[who] = task, future
-        future.add_done_callback(lambda _: self._heard.put(task.position))
+        future.add_done_callback(lambda done: self._heard.put(done.key))
 
     def wait(self) -> list[News]:
         """Return what has been heard."""
@@ -116,11 +116,7 @@ class DaskCrew:
     def why_idle(self) -> str:
         """Return in a few words why nobody is free, while nobody has a stack."""
         if self._own is not None and time.monotonic() > self._idle_since + START_S:
-            raise ScutoidError(
-                "The batch was stopped",
-                "the processes that should segment the stacks do not start",
-                "resume without --workers, which segments the stacks in this process",
-            )
+            raise _do_not_start(f"none has answered for {START_S} s")
         return "Waiting for a worker with a graphics card" if self._on_card and self._workers else "Waiting for workers"
 
     def close(self) -> None:
@@ -148,20 +144,18 @@ class DaskCrew:
         position, step, done, total = event[1]
         self._heard.put(News(int(position), Progress(str(step), int(done), int(total))))
 
-    def _over(self, position: int) -> list[News]:
-        held = next((worker for worker, (task, _) in self._held.items() if task.position == position), None)
-        if held is None:
+    def _over(self, key: str) -> list[News]:
+        worker = next((worker for worker, (_, future) in self._held.items() if future.key == key), None)
+        if worker is None:
             return []
-        task, future = self._held.pop(held)
-        if not future.done():  # of the same stack on a worker that is gone
-            self._held[held] = task, future
-            return []
-        if future.status == "error" and not (error := future.exception()).__class__.__name__ == "KilledWorker":
-            return [News(position, failed_row(task.item, task.settled, str(_not_begun(task, held, error))))]
-        try:
-            return [News(position, future.result(timeout=FETCH_S))]
-        except Exception:  # cancelled, or the worker has gone with it
-            return [News(position, None)]
+        task, future = self._held.pop(worker)
+        about: Row | None = None  # where it was cancelled, or the worker is gone
+        if future.status == "finished":
+            with suppress(Exception):
+                about = future.result(timeout=FETCH_S)
+        elif future.status == "error" and not isinstance(error := future.exception(), _killed()):
+            about = failed_row(task.item, task.settled, str(_not_begun(task, worker, error)))
+        return [News(task.position, about)]
 
 
 def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()) -> DaskCrew:
@@ -207,13 +201,17 @@ def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()
         }
         # Dask would set OMP_NUM_THREADS=1 and more in this very process, so as to hand it down.
         opened.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
-        cluster = opened.enter_context(
-            distributed.SpecCluster(
+        try:
+            cluster = distributed.SpecCluster(
                 workers=dict(enumerate(limits)), scheduler=scheduler, security=key, silence_logs=silent
             )
-        )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise _do_not_start(str(error) or type(error).__name__) from error
+        opened.enter_context(cluster)
         client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
-        crew = DaskCrew(client, on_card=on_card, own=opened.pop_all())
+        kept = ExitStack()
+        crew = DaskCrew(client, on_card=on_card, own=kept)
+        kept.push(opened.pop_all())
     return crew
 
 
@@ -288,6 +286,20 @@ def _libraries() -> tuple[Any, Any]:
             "install it with `pip install 'napari-scutoid[cluster]'`, or leave --workers and --scheduler out",
         ) from error
     return dask, distributed
+
+
+def _killed() -> type[Exception]:
+    from distributed import KilledWorker
+
+    return KilledWorker  # type: ignore[no-any-return]
+
+
+def _do_not_start(why: str) -> ScutoidError:
+    return ScutoidError(
+        "The batch was stopped",
+        f"the processes that should segment the stacks do not start: {why}",
+        "leave --workers out, which segments the stacks in this process",
+    )
 
 
 def _scheduler_is_gone() -> ScutoidError:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 REPORT_CSV, REPORT_JSON = "report.csv", "report.json"
 REPORT_VERSION = 1
+UNDER_WAY = "under_way"
+"""Key in the JSON report: outputs that are being made. After a batch that was not ended from outside there are none."""
 LARGEST_REPORT = 64 * 2**20
 """Bytes; that of a thousand stacks has about two million."""
 
@@ -97,7 +99,16 @@ class BatchReport:
 
 
 def write_report(folder: Path, report: BatchReport, about: Mapping[str, Any]) -> None:
-    """Write both files, each whole or not at all.
+    """Write both files, each whole or not at all; see `write_json`."""
+    from napari_scutoid.io.table import save_table
+
+    write_json(folder, report, about)
+    names, rows = table(report)
+    save_table(folder / REPORT_CSV, names, rows)
+
+
+def write_json(folder: Path, report: BatchReport, about: Mapping[str, Any]) -> None:
+    """Write the report as JSON, whole or not at all.
 
     Parameters
     ----------
@@ -110,17 +121,14 @@ def write_report(folder: Path, report: BatchReport, about: Mapping[str, Any]) ->
     Raises
     ------
     ScutoidError
-        When one cannot be written.
+        When it cannot be written.
     """
     from napari_scutoid.io.atomic import replacing
     from napari_scutoid.io.output import as_json
-    from napari_scutoid.io.table import save_table
 
     with replacing(folder / REPORT_JSON) as part:
         content = json.loads(as_json({**report.as_dict(), **about}))
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    names, rows = table(report)
-    save_table(folder / REPORT_CSV, names, rows)
 
 
 def table(report: BatchReport) -> tuple[list[str], list[list[Any]]]:
@@ -137,12 +145,25 @@ def table(report: BatchReport) -> tuple[list[str], list[list[Any]]]:
 
 def read_report(folder: Path) -> dict[str, Row]:
     """Return the rows of the report in a folder by the name of their output; none where it cannot be understood."""
+    try:
+        rows = TypeAdapter(list[Row]).validate_python(_stated(folder).get("rows"))
+    except ValueError:
+        return {}
+    return {row.output: row for row in rows}
+
+
+def read_under_way(folder: Path) -> frozenset[str]:
+    """Return the outputs that a batch was at work on when it was ended from outside; see `read_report`."""
+    names = _stated(folder).get(UNDER_WAY)
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+
+
+def _stated(folder: Path) -> dict[str, Any]:
     file = folder / REPORT_JSON
     try:
         if file.stat().st_size > LARGEST_REPORT:
             return {}
         stated = json.loads(file.read_text(encoding="utf-8"))
-        rows = TypeAdapter(list[Row]).validate_python(stated["rows"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return {row.output: row for row in rows}
+    return stated if isinstance(stated, dict) else {}

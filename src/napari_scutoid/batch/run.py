@@ -27,20 +27,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress(Progress):
-    """How far the present stack is, and the batch.
+    """How far a stack is, and the batch.
 
     Parameters
     ----------
     step, done, total
-        Of the present stack.
+        Of a stack.
     position : int
         Which stack that is, counted from 0; the number of stacks after the last one.
     report : BatchReport
         Rows so far.
+    under_way : mapping of int to Progress
+        By their position, how far all stacks are that are being segmented: one, or one a worker.
+    dashboard : str
+        Address of Dask's own pages about the workers; empty where there are none.
     """
 
     position: int = 0
     report: BatchReport = field(default_factory=BatchReport)
+    under_way: Mapping[int, Progress] = field(default_factory=dict)
+    dashboard: str = ""
 
 
 def run_batch(
@@ -50,8 +56,10 @@ def run_batch(
     *,
     resume: bool = False,
     segment: Segment | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> Steps[BatchReport]:
-    """Segment stacks, one after the other; one that cannot be segmented does not stop the others.
+    """Segment stacks; one that cannot be segmented does not stop the others.
 
     Parameters
     ----------
@@ -64,12 +72,18 @@ def run_batch(
     resume : bool
         Keep results that are there, whole, and made so from these stacks. Without it there must be none.
     segment : callable, optional
-        In place of `pipeline.run`.
+        In place of `pipeline.run`; other processes must be able to import it.
+    workers : int
+        How many stacks at once on this computer, each in a process of its own that has its part of the cores, the
+        memory and the graphics cards. 1: one after the other in this process.
+    scheduler : str, optional
+        Instead, have all workers of this Dask scheduler segment a stack each; see `distant_crew`.
 
     Yields
     ------
     BatchProgress
-        At least once a slab, tile and stage. Closing the generator cancels: finished stacks stay, with their rows.
+        At least once a slab, tile and stage, or every half a second. Closing the generator cancels: finished stacks
+        stay, with their rows.
 
     Returns
     -------
@@ -79,8 +93,8 @@ def run_batch(
     Raises
     ------
     ScutoidError
-        When nothing can be begun (no such model or device, no folder to write to, results are there already), or the
-        report could not be written in the end.
+        When nothing can be begun (no such model, device or scheduler, no folder to write to, results are there
+        already), when the scheduler goes, or the report could not be written in the end.
     """
     target = Path(folder)
     _make(target)
@@ -88,54 +102,143 @@ def run_batch(
         _refuse_results(items, target)
     yield BatchProgress("Looking at the model", report=BatchReport(total=len(items)))
     settled = settle(job)
-    if segment is None:
-        segment = _pipeline(job)
     earlier = read_report(target) if resume else {}
-    about = {
-        "napari-scutoid": __version__,
-        "model": {"name": settled.model, "sha256": settled.model_sha256},
-        "recipe_sha256": settled.recipe_sha256,
-        "recipe": settled.recipe.model_dump(mode="json"),
-        "opening": job.opening,
-    }
-    rows: dict[str, Row] = {}
-    # Until its turn has come, a stack keeps the row of an earlier run: its result is still there.
-    shown = {item.output.name: earlier[item.output.name] for item in items if item.output.name in earlier}
-    for name in (REPORT_JSON, REPORT_CSV):
-        clear_away_parts(target / name)
-    write_report(target, _report(items, shown), about)
-    unwritten: ScutoidError | None = None
-    for position, item in enumerate(items):
-        name = item.output.name
-        stack = segment_stack(item, job, settled, segment, resume=resume, earlier=earlier.get(name))
-        with closing(stack):
-            so_far = _report(items, rows)
-            while True:
-                try:
-                    part = next(stack)
-                except StopIteration as stop:
-                    shown[name] = rows[name] = stop.value
-                    break
-                yield BatchProgress(part.step, part.done, part.total, position, so_far)
+    last = read_under_way(target) if resume else frozenset()
+    crew: Crew | None = None
+    if segment is None:
+        segment = run_pipeline
+        if scheduler is None:
+            _check_device(job)
+    if scheduler is not None or workers > 1:
+        yield BatchProgress("Connecting to the workers", report=BatchReport(total=len(items)))
+        crew = _crew(job, workers, scheduler)
+    tasks = [
+        Task(position, item, job, settled, segment, resume, earlier.get(item.output.name))
+        for position, item in enumerate(items)
+    ]
+    # What a batch was at when it was killed may have been the reason.
+    tasks.sort(key=lambda task: task.item.output.name in last)
+    book = _Book(items, target, job, settled)
+    turns = one_by_one(tasks) if crew is None else shared_out(tasks, crew)
+    with closing(turns), book:
+        # Until its turn has come, a stack keeps the row of an earlier run: its result is still there.
+        book.begin({item.output.name: earlier[item.output.name] for item in items if item.output.name in earlier})
+        for news in turns:
+            book.note(news)
+            if isinstance(news.about, Progress):
+                part = news.about
+                dashboard = "" if crew is None else crew.dashboard
+                yield BatchProgress(
+                    part.step, part.done, part.total, news.position, book.report, dict(book.under_way), dashboard
+                )
+    yield BatchProgress("Finished", position=len(items), report=book.report)
+    book.check()
+    return book.report
+
+
+class _Book:
+    """The report as it grows, on the disk at any moment.
+
+    Parameters
+    ----------
+    items : sequence of BatchItem
+    folder : Path
+    job : BatchJob
+    settled : Settled
+    """
+
+    def __init__(self, items: Sequence[BatchItem], folder: Path, job: BatchJob, settled: Settled) -> None:
+        self._items, self._folder = items, folder
+        self._about = {
+            "napari-scutoid": __version__,
+            "model": {"name": settled.model, "sha256": settled.model_sha256},
+            "recipe_sha256": settled.recipe_sha256,
+            "recipe": settled.recipe.model_dump(mode="json"),
+            "opening": job.opening,
+        }
+        self._rows: dict[str, Row] = {}
+        self._shown: dict[str, Row] = {}
+        self._unwritten: ScutoidError | None = None
+        self.under_way: dict[int, Progress] = {}
+        self.report = self._of(self._rows)
+
+    def begin(self, earlier: Mapping[str, Row]) -> None:
+        """Write the first report; that it cannot be is told before any work is done."""
+        self._shown = dict(earlier)
+        for name in (REPORT_JSON, REPORT_CSV):
+            clear_away_parts(self._folder / name)
+        write_report(self._folder, self._of(self._shown), self._with_under_way())
+
+    def note(self, news: News) -> None:
+        """Take in what is heard of a stack."""
+        if isinstance(news.about, Row):
+            name = self._items[news.position].output.name
+            self._shown[name] = self._rows[name] = news.about
+            self.under_way.pop(news.position, None)
+            self.report = self._of(self._rows)
+            self._write(write_report)
+        elif news.about is not None:
+            begins = news.position not in self.under_way
+            self.under_way[news.position] = news.about
+            if begins:
+                self._write(write_json)
+
+    def check(self) -> None:
+        """Complain where the last report could not be written."""
+        if self._unwritten is not None:
+            raise ScutoidError(
+                f"The report could not be written, although {self.report.in_words}",
+                self._unwritten.why,
+                f"close {REPORT_CSV} in other programs, make room on the disk, then resume",
+            )
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        # Nothing was killed, so nothing is suspected.
+        if self.under_way:
+            self.under_way.clear()
+            self._write(write_json)
+
+    def _write(self, write: Callable[[Path, BatchReport, Mapping[str, Any]], None]) -> None:
         try:
-            write_report(target, _report(items, shown), about)
-            unwritten = None
+            write(self._folder, self._of(self._shown), self._with_under_way())
+            self._unwritten = None
         except ScutoidError as problem:
             # A spreadsheet that has the table open locks it on Windows: the next stack's turn may be luckier.
-            unwritten = problem
-    report = _report(items, rows)
-    yield BatchProgress("Finished", position=len(items), report=report)
-    if unwritten is not None:
-        raise ScutoidError(
-            f"The report could not be written, although {report.in_words}",
-            unwritten.why,
-            f"close {REPORT_CSV} in other programs, make room on the disk, then resume",
-        )
-    return report
+            self._unwritten = problem
+
+    def _with_under_way(self) -> dict[str, Any]:
+        return {**self._about, UNDER_WAY: [self._items[position].output.name for position in self.under_way]}
+
+    def _of(self, rows: Mapping[str, Row]) -> BatchReport:
+        names = [item.output.name for item in self._items]
+        return BatchReport(tuple(rows[name] for name in names if name in rows), len(names))
 
 
-def _report(items: Sequence[BatchItem], rows: dict[str, Row]) -> BatchReport:
-    return BatchReport(tuple(rows[item.output.name] for item in items if item.output.name in rows), len(items))
+def run_pipeline(volume: Volume, recipe: Recipe, model: str) -> Steps[Result]:
+    """Segment a stack, as `pipeline.run` does."""
+    from napari_scutoid.pipeline import run
+
+    return run(volume, recipe, model)
+
+
+def _crew(job: BatchJob, workers: int, scheduler: str | None) -> Crew:
+    from napari_scutoid.batch.cluster import distant_crew, local_crew
+
+    on_card = job.recipe.predict.device == "cuda"
+    if scheduler is not None:
+        return distant_crew(scheduler, on_card=on_card)
+    return local_crew(workers, on_card=on_card, cards=_cards(job))
+
+
+def _cards(job: BatchJob) -> tuple[str, ...]:
+    if job.recipe.predict.device not in ("auto", "cuda"):
+        return ()
+    from napari_scutoid.network.cards import cards
+
+    return cards()
 
 
 def _make(folder: Path) -> None:
@@ -157,10 +260,7 @@ def _refuse_results(items: Sequence[BatchItem], folder: Path) -> None:
         )
 
 
-def _pipeline(job: BatchJob) -> Any:
-    """Return the real thing, after making sure that there is the device that is asked for."""
+def _check_device(job: BatchJob) -> None:
     from napari_scutoid.network.device import choose_device
-    from napari_scutoid.pipeline import run
 
     choose_device(job.recipe.predict.device)
-    return run
