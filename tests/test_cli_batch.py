@@ -18,7 +18,7 @@ from told import assert_is_message, scutoid
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("napari_scutoid.batch.run._pipeline", lambda job: tiny_batch.segment)
+    monkeypatch.setattr("napari_scutoid.batch.run._pipeline", lambda job, here: tiny_batch.segment)
     return tiny_batch.study(tmp_path)
 
 
@@ -27,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Stand for the batch, and remember what was asked for."""
     seen: list[Any] = []
 
-    def run_batch(items: Any, job: Any, folder: Any, *, resume: bool) -> Any:
+    def run_batch(items: Any, job: Any, folder: Any, *, resume: bool, workers: int, scheduler: str | None) -> Any:
         seen.append((items, job, folder, resume))
         yield from ()
         return BatchReport()
@@ -78,7 +78,7 @@ def test_ctrl_c_keeps_what_is_done(study, tmp_path, capsys, monkeypatch):
             raise KeyboardInterrupt
         return (yield from tiny_batch.segment(volume, recipe, model))
 
-    monkeypatch.setattr("napari_scutoid.batch.run._pipeline", lambda job: segment)
+    monkeypatch.setattr("napari_scutoid.batch.run._pipeline", lambda job, here: segment)
     assert scutoid("batch", study, "-o", tmp_path / "out") == 130
     assert capsys.readouterr().err.splitlines()[-1] == "Cancelled."
     report, _ = tiny_batch.written(tmp_path / "out")

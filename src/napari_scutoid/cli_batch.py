@@ -6,7 +6,7 @@ Importing this module loads nothing heavy, as `cli` says of itself.
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,18 +79,41 @@ def batch(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep results in DIR that are whole and were made so; make the others.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="How many stacks at once on this computer, each in a process with its part of cores and memory.",
+        ),
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask scheduler whose workers segment a stack each, or the file it has written; it is trusted.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Segment many stacks with one recipe.
 
     DIR gets NAME_labels.h5 for each stack, and report.csv and report.json: what became of it. One stack that cannot be
-    segmented does not stop the others. docs/batch.md explains the report.
+    segmented does not stop the others. docs/batch.md explains the report, docs/cluster.md several computers.
     """
+    if scheduler is not None and workers > 1:
+        raise ScutoidError(
+            "The batch was not started",
+            "--workers starts workers on this computer, and --scheduler uses those that are there",
+            "give one of the two",
+        )
     from napari_scutoid.batch import REPORT_CSV, BatchJob, find_stacks, plan, run_batch
 
     job = BatchJob(_settings(recipe, changes or [], device), model, dataset, channel, time, voxel_size, axes, truth)
     items = plan(find_stacks(stacks, leave_out=output), output, format_.value)
-    report = _follow(run_batch(items, job, output, resume=resume))
+    steps = run_batch(items, job, output, resume=resume, workers=workers, scheduler=scheduler)
+    report = _follow(steps, [item.stack.name for item in items])
     if as_json:
         print(json.dumps({"folder": str(output), **report.as_dict()}))
     else:
@@ -112,26 +135,31 @@ def _settings(file: Path | None, changes: list[str], device: Device | None) -> "
     return recipe if device is None else with_changes(recipe, [f"predict.device={device.value}"])
 
 
-def _follow(steps: "Steps[BatchReport]") -> "BatchReport":
-    """Run the batch to its end, showing how far it is: two bars on a terminal, and a line for each stack that is over.
+def _follow(steps: "Steps[BatchReport]", names: Sequence[str]) -> "BatchReport":
+    """Run the batch to its end, showing how far it is: a table on a terminal, and a line for each stack that is over.
 
     Closed, and thereby cancelled, on Ctrl-C.
     """
     with contextlib.closing(steps):
         if not sys.stderr.isatty():
             return drain(steps, _line_per_stack(tell))
-        return _with_bars(steps)
+        return _with_table(steps, names)
 
 
 def _line_per_stack(write: Callable[[str], object]) -> Callable[[Progress], None]:
-    told = 0
+    told, at = set[str](), ""
 
     def report(progress: Progress) -> None:
-        nonlocal told
+        nonlocal at
+        dashboard: str = progress.dashboard  # type: ignore[attr-defined]
+        if dashboard != at:
+            at = dashboard
+            write(f"Dask's dashboard: {dashboard}")
         so_far: BatchReport = progress.report  # type: ignore[attr-defined]
-        for row in so_far.rows[told:]:
-            told += 1
-            write(f"{told} of {so_far.total}: {_line(row)}")
+        for row in so_far.rows:
+            if row.output not in told:
+                told.add(row.output)
+                write(f"{len(told)} of {so_far.total}: {_line(row)}")
 
     return report
 
@@ -145,20 +173,35 @@ def _line(row: "Row") -> str:
     return f"{row.stack} {row.state}{cells}{seconds}{warnings}"
 
 
-def _with_bars(steps: "Steps[BatchReport]") -> "BatchReport":
+def _with_table(steps: "Steps[BatchReport]", names: Sequence[str]) -> "BatchReport":
+    """Show a line for each stack that is being segmented, below one for all."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Table
 
-    columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=Console(stderr=True, highlight=False), transient=True) as bars:
-        stacks, present = bars.add_task("Stacks"), bars.add_task("")
-        tell_rows = _line_per_stack(lambda line: bars.console.print(line, markup=False))
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[step]:<26}"),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Table(*columns, console=Console(stderr=True, highlight=False), transient=True) as table:
+        stacks, lines = table.add_task("All stacks", step=""), dict[int, TaskID]()
+        tell_rows = _line_per_stack(lambda line: table.console.print(line, markup=False))
 
         def report(progress: Progress) -> None:
             tell_rows(progress)
-            position, so_far = progress.position, progress.report  # type: ignore[attr-defined]
-            bars.update(stacks, completed=position, total=so_far.total)
-            bars.update(present, description=progress.step, completed=progress.done, total=progress.total or None)
+            so_far: BatchReport = progress.report  # type: ignore[attr-defined]
+            under_way: Mapping[int, Progress] = progress.under_way  # type: ignore[attr-defined]
+            step = "" if under_way else progress.step
+            table.update(stacks, completed=len(so_far.rows), total=so_far.total, step=step)
+            for position in lines.keys() - under_way.keys():
+                table.remove_task(lines.pop(position))
+            for position, part in under_way.items():
+                if position not in lines:
+                    lines[position] = table.add_task(escape(names[position]), step="")
+                table.update(lines[position], step=part.step, completed=part.done, total=part.total or None)
 
         return drain(steps, report)

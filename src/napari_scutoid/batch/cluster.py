@@ -28,8 +28,6 @@ from napari_scutoid.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from distributed import Client, Future
-
     from napari_scutoid.batch.report import Row
 
 LOCAL = "127.0.0.1"
@@ -54,24 +52,19 @@ class DaskCrew:
         What else has to be closed with the crew, where the cluster is this computer's own.
     """
 
-    def __init__(self, client: Client, *, on_card: bool = False, own: ExitStack | None = None) -> None:
+    def __init__(self, client: Any, *, on_card: bool = False, own: ExitStack | None = None) -> None:
         self._client, self._on_card, self._own = client, on_card, own
-        self.keeps_files = own is None
+        self.keeps_files, self.dashboard = own is None, ""
         self._topic = f"scutoid-{uuid.uuid4().hex}"
         self._heard: queue.SimpleQueue[News | str] = queue.SimpleQueue()
-        self._held: dict[str, tuple[Task, Future]] = {}
+        self._held: dict[str, tuple[Task, Any]] = {}
         self._workers: dict[str, dict[str, float]] = {}
         self._looked, self._idle_since = 0.0, time.monotonic()
         client.subscribe_topic(self._topic, self._on_told)
         self._look()
-
-    @property
-    def dashboard(self) -> str:
-        """Address of Dask's own pages; empty where the scheduler has none."""
-        try:
-            return str(self._client.dashboard_link or "")
-        except KeyError:
-            return ""
+        # A scheduler may have no such pages.
+        with suppress(KeyError):
+            self.dashboard = str(client.dashboard_link or "")
 
     def free(self) -> list[str]:
         """Return the workers that can be given a stack now."""
@@ -288,10 +281,10 @@ def _libraries() -> tuple[Any, Any]:
     return dask, distributed
 
 
-def _killed() -> type[Exception]:
+def _killed() -> Any:
     from distributed import KilledWorker
 
-    return KilledWorker  # type: ignore[no-any-return]
+    return KilledWorker
 
 
 def _do_not_start(why: str) -> ScutoidError:

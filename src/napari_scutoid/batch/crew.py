@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from napari_scutoid.batch.job import BatchJob, Settled
 from napari_scutoid.batch.plan import BatchItem
-from napari_scutoid.batch.report import Row
 from napari_scutoid.batch.stack import clear_away_parts, failed_row, segment_stack
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
     from typing import TypeAlias
 
+    from napari_scutoid.batch.job import BatchJob, Settled
+    from napari_scutoid.batch.report import Row
     from napari_scutoid.batch.stack import Segment
 
 ATTEMPTS = 3
@@ -62,6 +62,8 @@ Turns: TypeAlias = "Generator[News, None, None]"
 class Crew(Protocol):
     """Those who segment stacks."""
 
+    dashboard: str
+    """Address of pages about them; empty where there are none."""
     keeps_files: bool
     """Whether those who have a stack may still write its result after `close`, and see to their unfinished files."""
 
@@ -95,9 +97,7 @@ class Crew(Protocol):
 def one_by_one(tasks: Iterable[Task]) -> Turns:
     """Segment stacks here, one after the other."""
     for task in tasks:
-        steps = segment_stack(
-            task.item, task.job, task.settled, task.segment, resume=task.resume, earlier=task.earlier
-        )
+        steps = segment_stack(task.item, task.job, task.settled, task.segment, resume=task.resume, earlier=task.earlier)
         with closing(steps):
             while True:
                 try:

@@ -1,26 +1,37 @@
-"""One stack after the other, with a report that is right at any moment."""
+"""All stacks of a batch, with a report that is right at any moment."""
 
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid import __version__
+from napari_scutoid.batch.crew import Task, one_by_one, shared_out
 from napari_scutoid.batch.job import settle
-from napari_scutoid.batch.report import REPORT_CSV, REPORT_JSON, BatchReport, read_report, write_report
-from napari_scutoid.batch.stack import clear_away_parts, segment_stack
+from napari_scutoid.batch.report import (
+    REPORT_CSV,
+    REPORT_JSON,
+    UNDER_WAY,
+    BatchReport,
+    Row,
+    read_report,
+    read_under_way,
+    write_json,
+    write_report,
+)
+from napari_scutoid.batch.stack import clear_away_parts
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from napari_scutoid.batch.job import BatchJob
+    from napari_scutoid.batch.crew import Crew, News
+    from napari_scutoid.batch.job import BatchJob, Settled
     from napari_scutoid.batch.plan import BatchItem
-    from napari_scutoid.batch.report import Row
     from napari_scutoid.batch.stack import Segment
     from napari_scutoid.progress import Steps
 
@@ -102,32 +113,31 @@ def run_batch(
         _refuse_results(items, target)
     yield BatchProgress("Looking at the model", report=BatchReport(total=len(items)))
     settled = settle(job)
-    earlier = read_report(target) if resume else {}
-    last = read_under_way(target) if resume else frozenset()
-    crew: Crew | None = None
     if segment is None:
-        segment = run_pipeline
-        if scheduler is None:
-            _check_device(job)
-    if scheduler is not None or workers > 1:
-        yield BatchProgress("Connecting to the workers", report=BatchReport(total=len(items)))
-        crew = _crew(job, workers, scheduler)
+        segment = _pipeline(job, here=scheduler is None)
+    earlier = read_report(target) if resume else {}
+    # What a batch was at when it was killed may have been the reason.
+    suspects = read_under_way(target) if resume else frozenset()
     tasks = [
         Task(position, item, job, settled, segment, resume, earlier.get(item.output.name))
         for position, item in enumerate(items)
     ]
-    # What a batch was at when it was killed may have been the reason.
-    tasks.sort(key=lambda task: task.item.output.name in last)
+    tasks.sort(key=lambda task: task.item.output.name in suspects)
     book = _Book(items, target, job, settled)
-    turns = one_by_one(tasks) if crew is None else shared_out(tasks, crew)
-    with closing(turns), book:
+    with ExitStack() as opened:
         # Until its turn has come, a stack keeps the row of an earlier run: its result is still there.
-        book.begin({item.output.name: earlier[item.output.name] for item in items if item.output.name in earlier})
+        book.begin(earlier)
+        opened.callback(book.end)
+        turns, dashboard = one_by_one(tasks), ""
+        if scheduler is not None or min(workers, len(items)) > 1:
+            yield BatchProgress("Connecting to the workers", report=book.report)
+            crew = _crew(job, min(workers, len(items)), scheduler)
+            turns, dashboard = shared_out(tasks, crew), crew.dashboard
+            opened.callback(crew.close)
+        opened.enter_context(closing(turns))
         for news in turns:
             book.note(news)
-            if isinstance(news.about, Progress):
-                part = news.about
-                dashboard = "" if crew is None else crew.dashboard
+            if isinstance(part := news.about, Progress):
                 yield BatchProgress(
                     part.step, part.done, part.total, news.position, book.report, dict(book.under_way), dashboard
                 )
@@ -148,7 +158,7 @@ class _Book:
     """
 
     def __init__(self, items: Sequence[BatchItem], folder: Path, job: BatchJob, settled: Settled) -> None:
-        self._items, self._folder = items, folder
+        self._folder = folder
         self._about = {
             "napari-scutoid": __version__,
             "model": {"name": settled.model, "sha256": settled.model_sha256},
@@ -156,6 +166,7 @@ class _Book:
             "recipe": settled.recipe.model_dump(mode="json"),
             "opening": job.opening,
         }
+        self._names = [item.output.name for item in items]
         self._rows: dict[str, Row] = {}
         self._shown: dict[str, Row] = {}
         self._unwritten: ScutoidError | None = None
@@ -167,20 +178,33 @@ class _Book:
         self._shown = dict(earlier)
         for name in (REPORT_JSON, REPORT_CSV):
             clear_away_parts(self._folder / name)
-        write_report(self._folder, self._of(self._shown), self._with_under_way())
+        self._write(write_report)
 
     def note(self, news: News) -> None:
         """Take in what is heard of a stack."""
         if isinstance(news.about, Row):
-            name = self._items[news.position].output.name
+            name = self._names[news.position]
             self._shown[name] = self._rows[name] = news.about
             self.under_way.pop(news.position, None)
             self.report = self._of(self._rows)
-            self._write(write_report)
+            try:
+                self._write(write_report)
+                self._unwritten = None
+            except ScutoidError as problem:
+                # A spreadsheet that has the table open locks it on Windows: the next stack's turn may be luckier.
+                self._unwritten = problem
         elif news.about is not None:
             begins = news.position not in self.under_way
             self.under_way[news.position] = news.about
             if begins:
+                with suppress(ScutoidError):
+                    self._write(write_json)
+
+    def end(self) -> None:
+        """Note that nothing is under way any more: a batch that is not killed leaves nothing to suspect."""
+        if self.under_way:
+            self.under_way.clear()
+            with suppress(ScutoidError):
                 self._write(write_json)
 
     def check(self) -> None:
@@ -192,53 +216,25 @@ class _Book:
                 f"close {REPORT_CSV} in other programs, make room on the disk, then resume",
             )
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        # Nothing was killed, so nothing is suspected.
-        if self.under_way:
-            self.under_way.clear()
-            self._write(write_json)
-
     def _write(self, write: Callable[[Path, BatchReport, Mapping[str, Any]], None]) -> None:
-        try:
-            write(self._folder, self._of(self._shown), self._with_under_way())
-            self._unwritten = None
-        except ScutoidError as problem:
-            # A spreadsheet that has the table open locks it on Windows: the next stack's turn may be luckier.
-            self._unwritten = problem
-
-    def _with_under_way(self) -> dict[str, Any]:
-        return {**self._about, UNDER_WAY: [self._items[position].output.name for position in self.under_way]}
+        under_way = [self._names[position] for position in self.under_way]
+        write(self._folder, self._of(self._shown), {**self._about, UNDER_WAY: under_way})
 
     def _of(self, rows: Mapping[str, Row]) -> BatchReport:
-        names = [item.output.name for item in self._items]
-        return BatchReport(tuple(rows[name] for name in names if name in rows), len(names))
-
-
-def run_pipeline(volume: Volume, recipe: Recipe, model: str) -> Steps[Result]:
-    """Segment a stack, as `pipeline.run` does."""
-    from napari_scutoid.pipeline import run
-
-    return run(volume, recipe, model)
+        return BatchReport(tuple(rows[name] for name in self._names if name in rows), len(self._names))
 
 
 def _crew(job: BatchJob, workers: int, scheduler: str | None) -> Crew:
     from napari_scutoid.batch.cluster import distant_crew, local_crew
 
-    on_card = job.recipe.predict.device == "cuda"
+    device = job.recipe.predict.device
     if scheduler is not None:
-        return distant_crew(scheduler, on_card=on_card)
-    return local_crew(workers, on_card=on_card, cards=_cards(job))
-
-
-def _cards(job: BatchJob) -> tuple[str, ...]:
-    if job.recipe.predict.device not in ("auto", "cuda"):
-        return ()
+        return distant_crew(scheduler, on_card=device == "cuda")
+    if device == "cpu":
+        return local_crew(workers)
     from napari_scutoid.network.cards import cards
 
-    return cards()
+    return local_crew(workers, on_card=device == "cuda", cards=cards())
 
 
 def _make(folder: Path) -> None:
@@ -260,7 +256,12 @@ def _refuse_results(items: Sequence[BatchItem], folder: Path) -> None:
         )
 
 
-def _check_device(job: BatchJob) -> None:
-    from napari_scutoid.network.device import choose_device
+def _pipeline(job: BatchJob, *, here: bool) -> Segment:
+    """Return the real thing; where it runs here, after making sure that there is the device that is asked for."""
+    from napari_scutoid.pipeline import run
 
-    choose_device(job.recipe.predict.device)
+    if here:
+        from napari_scutoid.network.device import choose_device
+
+        choose_device(job.recipe.predict.device)
+    return run

@@ -53,9 +53,7 @@ def work(task: Task, topic: str) -> Row:
         keep_to_cores()
         job = within_memory(task.job, worker.state.total_resources)
         _check_same(task)
-        steps = segment_stack(
-            task.item, job, task.settled, task.segment, resume=task.resume, earlier=task.earlier
-        )
+        steps = segment_stack(task.item, job, task.settled, task.segment, resume=task.resume, earlier=task.earlier)
         with closing(steps):
             step, next_report = "", 0.0
             while not _is_cancelled(worker, key):
@@ -75,7 +73,7 @@ def work(task: Task, topic: str) -> Row:
 def within_memory(job: BatchJob, resources: Mapping[str, float]) -> BatchJob:
     """Return the job with what a worker states as its memory respected; a graphics card has its own."""
     predict = job.recipe.predict
-    if MEMORY not in resources or resources.get(GPU) or predict.pass_voxels is not None:
+    if not resources.get(MEMORY) or resources.get(GPU) or predict.pass_voxels is not None:
         return job
     share = max(0.01, int(100 * SHARE * resources[MEMORY] / 1e9) / 100)
     memory = share if predict.memory_gb is None else min(share, predict.memory_gb)
@@ -106,7 +104,7 @@ def _check_same(task: Task) -> None:
         )
 
 
-def _is_cancelled(worker: Any, key: str) -> bool:
+def _is_cancelled(worker: Any, key: object) -> bool:
     """Whether nobody waits for a task any more: it was cancelled, or who asked for it is gone."""
     task = worker.state.tasks.get(key)
     return task is None or task.state == "cancelled"
