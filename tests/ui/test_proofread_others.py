@@ -180,6 +180,70 @@ def test_what_segment_said_of_the_cells_is_saved_with_them(qtbot, viewer, tmp_pa
     assert [how.recipe.watershed.seeds for how in hows] == ["maxima", "maxima"]
 
 
+def test_what_was_refused_is_offered_again_only_on_demand_also_tomorrow(qtbot, start, viewer, cells):
+    other = tissue()[1].copy()
+    other[:, :, 23:][other[:, :, 23:] == 3] = 4
+    layers.add_labels(viewer, Labels(other, SIZE), "others", {})
+
+    def compare(widget):
+        panel = widget.bench.differences
+        panel.other.setValue(viewer.layers["others"])
+        panel.compare_button.click()
+        idle(qtbot, widget)
+        return panel
+
+    widget = start()
+    panel = compare(widget)
+    assert panel.words.text() == "1 left. Cell 3 becomes 2 cells." and panel.refused_button.isHidden()
+    panel.refuse_button.click()
+    assert panel.words.text() == "No difference is left." and panel.refused_button.text() == "Show 1 refused again"
+    assert not panel.take_button.isEnabled() and titles(widget)[1:] == []
+    widget.stop()
+    assert panel.refused_button.isHidden()
+    qtbot.waitUntil(lambda: widget.begin_button.text() == "Continue correcting")
+    begin(qtbot, widget)
+    panel = compare(widget)
+    assert panel.words.text() == "No difference is left." and not panel.refused_button.isHidden()
+    panel.refused_button.click()
+    assert panel.words.text() == "1 left. Refused before. Cell 3 becomes 2 cells." and panel.refused_button.isHidden()
+    panel.take_button.click()
+    idle(qtbot, widget)
+    assert len(ids(widget)) == 4 and panel.words.text() == "No difference is left." and panel.refused_button.isHidden()
+    widget.correction.undo()
+    assert compare(widget).words.text() == "1 left. Cell 3 becomes 2 cells."
+
+
+def test_what_is_left_for_later_while_another_is_taken_stays_in_the_list(qtbot, start, viewer):
+    other = tissue()[1].copy()
+    other[:, :, 23:][other[:, :, 23:] == 3] = 4
+    other[other == 1] = 0
+    layers.add_labels(viewer, Labels(other, SIZE), "others", {})
+    widget = start()
+    panel = widget.bench.differences
+    panel.other.setValue(viewer.layers["others"])
+    panel.compare_button.click()
+    idle(qtbot, widget)
+    first = panel.words.text()
+    assert first.startswith("2 left.")
+    panel.take_button.click()
+    panel.next_button.click()
+    idle(qtbot, widget)
+    qtbot.waitUntil(lambda: panel.words.text().startswith("1 left."))
+    assert len(titles(widget)) == 2 and first.removeprefix("2 left. ") not in panel.words.text()
+
+
+def test_a_refusal_that_cannot_be_written_is_told_and_stays_in_the_list(qtbot, start, viewer, told):
+    layers.add_labels(viewer, Labels(np.where(tissue()[1] == 3, 0, tissue()[1]).astype(np.uint32), SIZE), "others", {})
+    widget = start()
+    panel = widget.bench.differences
+    panel.other.setValue(viewer.layers["others"])
+    panel.compare_button.click()
+    idle(qtbot, widget)
+    widget.correction.session.journal.unlink()
+    panel.refuse_button.click()
+    assert "is not there any more" in told[0] and panel.words.text() == "1 left. Cell 3 disappears."
+
+
 # Another person's edits.
 
 

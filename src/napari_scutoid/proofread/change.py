@@ -131,7 +131,7 @@ class Difference:
         ValueError
             When what is packed is damaged, or is not what the box needs.
         """
-        bits = np.frombuffer(_unpacked(self.mask, (self.box.size + 7) // 8), np.uint8)
+        bits = np.frombuffer(unpacked(self.mask, (self.box.size + 7) // 8), np.uint8)
         mask = np.unpackbits(bits, count=self.box.size).astype(np.bool_).reshape(self.box.shape)
         if int(np.count_nonzero(mask)) != self.n:
             raise ValueError(f"a difference of {self.n} voxels marks {np.count_nonzero(mask)}")
@@ -141,7 +141,7 @@ class Difference:
         """Return the differing voxels' values before and after, shape (n,) each; ValueError as for `where`."""
         if not 0 < self.n <= self.box.size:
             raise ValueError(f"a difference in a box of {self.box.size} voxels claims {self.n}")
-        before, after = (np.frombuffer(_unpacked(part, 4 * self.n), "<u4") for part in (self.before, self.after))
+        before, after = (np.frombuffer(unpacked(part, 4 * self.n), "<u4") for part in (self.before, self.after))
         return before, after
 
     def apply(self, array: NDArray[Any]) -> None:
@@ -229,7 +229,7 @@ def focus_of(point: Sequence[float]) -> tuple[float, float, float]:
     return z, y, x
 
 
-def _unpacked(packed: bytes, size: int) -> bytes:
+def unpacked(packed: bytes, size: int) -> bytes:
     """Return exactly that many bytes, never more: a journal may come from a stranger."""
     unpacker = zlib.decompressobj()
     try:

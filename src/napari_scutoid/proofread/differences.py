@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 LEAST = 0.1
 """Share of a cell that has to change before it is worth a look."""
 
+OTHER = np.uint16(0xFFFF)
+"""What `Proposal.packed` has where any other cell would be."""
 _STEP = "Comparing cells"
-_OTHER = np.uint16(0xFFFF)
 _MOSTLY = 0.5
 
 
@@ -56,8 +57,8 @@ class Proposal:
     box : Box
         What holds the cells, old and new.
     packed : bytes
-        What the voxels of the box would be: 0 for no cell, 1 and up for the new cells, 65535 for any other; uint16,
-        packed by zlib.
+        What the voxels of the box would be: 0 for no cell, 1 and up for the new cells, 65535 for any other;
+        little-endian uint16, packed by zlib.
     """
 
     old: tuple[int, ...]
@@ -71,7 +72,7 @@ class Proposal:
 
     def wanted(self) -> NDArray[np.uint16]:
         """Return what the voxels of the box would be, as `packed` says."""
-        return np.frombuffer(zlib.decompress(self.packed), np.uint16).reshape(self.box.shape)
+        return np.frombuffer(zlib.decompress(self.packed), "<u2").reshape(self.box.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +109,19 @@ class Take:
         box = proposal.box
         for cell in replaced:
             box = box.union(scene.index.box(cell))
-        wanted = np.full(box.shape, _OTHER)
+        wanted = np.full(box.shape, OTHER)
         wanted[proposal.box.shifted([-n for n in box.start]).slices] = proposal.wanted()
         before = scene.labels[box.slices]
         own = np.isin(before, np.array(replaced, np.uint32))
         free = own | (before == 0)
         if scene.lumen is not None:
             free &= ~scene.lumen[box.slices]
-        into = free & (wanted > 0) & (wanted != _OTHER)
+        into = free & (wanted > 0) & (wanted != OTHER)
         next_ids = iter(range(scene.next_id, scene.next_id + len(proposal.new)))
         ids = [0, *(cell if cell in replaced else next(next_ids) for cell in proposal.new)]
         after = np.where(own, np.uint32(0), before)
         after[into] = np.array(ids, np.uint32)[wanted[into]]
-        _fill(after, own & (wanted == _OTHER), into, scene.spacing)
+        _fill(after, own & (wanted == OTHER), into, scene.spacing)
         labels = Difference.between(box, before, after)
         if labels is None:
             raise ScutoidError(
@@ -133,7 +134,7 @@ class Take:
         """Return the cells that make way: old ones and later ones, as far as they lie mostly where others come."""
         proposal, wanted = self.proposal, self.proposal.wanted()
         part = scene.labels[proposal.box.slices]
-        inside = dict(_counted(part[(wanted > 0) & (wanted != _OTHER)]))
+        inside = dict(_counted(part[(wanted > 0) & (wanted != OTHER)]))
         none = dict(_counted(part[wanted == 0]))
         found = []
         for cell in sorted(inside.keys() | none.keys() & set(proposal.old)):
@@ -262,10 +263,10 @@ def _in_words(
 
 def _packed(new: NDArray[np.uint32], box: Box, cells: tuple[int, ...], boxes: Sequence[Box]) -> bytes:
     """Return what a piece of the new labels says of a group, as `Proposal.packed`; each cell's own box is looked at."""
-    codes = np.where(new[box.slices] == 0, np.uint16(0), _OTHER)
+    codes = np.where(new[box.slices] == 0, np.uint16(0), OTHER)
     for number, (cell, own) in enumerate(zip(cells, boxes, strict=True), start=1):
         codes[own.shifted([-first for first in box.start]).slices][new[own.slices] == cell] = number
-    return zlib.compress(codes.tobytes(), 1)
+    return zlib.compress(codes.astype("<u2").tobytes(), 1)
 
 
 def _counted(ids: NDArray[np.uint32]) -> Iterable[tuple[int, int]]:

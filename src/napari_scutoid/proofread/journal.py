@@ -15,7 +15,7 @@ import weakref
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_scutoid import __version__
 from napari_scutoid.errors import ScutoidError
@@ -37,9 +37,11 @@ from napari_scutoid.proofread.journal_rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from napari_scutoid.proofread.change import Difference
+
+T = TypeVar("T")
 
 ENDING = ".corrections.sqlite"
 _NOW = 0
@@ -55,7 +57,7 @@ class Journal:
         self._close = weakref.finalize(self, db.close)
         self.path = path
         with self._trusting_nothing():
-            self.base = _base_from(dict(db.execute("SELECT key, value FROM meta")))
+            self.base = _base_from(dict(db.execute("SELECT key, value FROM meta WHERE key IN ('base', 'checksum')")))
             self.history = _history_from(db)
             used = db.execute("SELECT largest FROM edits WHERE time_point = ?", (_NOW,))
             self.largest = max([self.base.largest, *(id_from(largest) for (largest,) in used)])
@@ -185,6 +187,35 @@ class Journal:
             if change.box != (None if box is None else box_from(box)):
                 raise ValueError(f"step {step} does not change what it says")
             return change
+
+    def facts(self, kind: str, read: Callable[[str], T]) -> list[T]:
+        """Return what was told of a kind, as `read` understands it.
+
+        Raises
+        ------
+        ScutoidError
+            When the journal is damaged.
+        """
+        with self._trusting_nothing():
+            rows = self._db.execute("SELECT key, value FROM meta WHERE key > ? AND key < ?", (f"{kind}:", f"{kind};"))
+            found = []
+            for key, value in rows:
+                stated, _, text = value.partition(" ")
+                unsigned((key, text, stated))
+                found.append(read(text))
+            return found
+
+    def tell(self, kind: str, facts: Mapping[str, str]) -> None:
+        """Write facts beside the edits, by their names; they are no steps of the history. Raises as `append`."""
+        named = {f"{kind}:{name}": text for name, text in facts.items()}
+        rows = [(key, f"{checksum(key, text)} {text}") for key, text in named.items()]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def forget(self, kind: str, names: Iterable[str]) -> None:
+        """Take facts back; raises as `append`."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM meta WHERE key = ?", [(f"{kind}:{name}",) for name in names])
 
     def close(self) -> None:
         """Let others open it; more edits are not possible then."""

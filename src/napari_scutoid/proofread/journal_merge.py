@@ -14,6 +14,7 @@ from napari_scutoid.proofread import journal_file
 from napari_scutoid.proofread.change import Change, Difference, StateChange, cells_in
 from napari_scutoid.proofread.edits.merge import named
 from napari_scutoid.proofread.journal import Journal
+from napari_scutoid.proofread.refusals import joined, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.base import Base
     from napari_scutoid.proofread.history import Step
+    from napari_scutoid.proofread.refusals import Refusal
 
 Keep: TypeAlias = Literal["first", "second"]
 
@@ -83,11 +85,14 @@ class Merged:
         Where the journals meet.
     left_out : tuple of Entry
         The edits in collisions that are not among `entries`.
+    refused : tuple of Refusal
+        What either has refused of other segmentations.
     """
 
     entries: tuple[Entry, ...]
     collisions: tuple[Collision, ...]
     left_out: tuple[Entry, ...]
+    refused: tuple[Refusal, ...] = ()
 
     def journal(self, base: Base) -> Journal:
         """Return a journal of the merged edits that is forgotten when it is closed."""
@@ -122,6 +127,7 @@ class Merged:
         for number, entry in enumerate(self.entries):
             yield Progress("Writing the corrections", number, len(self.entries))
             journal.append(entry.change, entry.step.author, entry.step.made_at)
+        refuse(journal, self.refused)
 
 
 def merge_journals(
@@ -175,7 +181,8 @@ def merge_journals(
     n, without = max(both, default=-1) + 1, {own[i] for i in left_out[0]}
     until, since = ([one[i] for i in span if i not in without] for span in (range(n), range(n, len(one))))
     theirs = [entry for i, entry in enumerate(sides[1].entries) if i not in left_out[1]]
-    return Merged((*until, *_interleaved(since, theirs)), collisions, tuple(dropped))
+    made = (*until, *_interleaved(since, theirs))
+    return Merged(made, collisions, tuple(dropped), joined(first, second, new_ids))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.change import CellState
+    from napari_scutoid.proofread.differences import Proposal
     from napari_scutoid.proofread.history import History
     from napari_scutoid.proofread.journal_merge import Keep, Merged
     from napari_scutoid.proofread.saving import Corrected
@@ -213,6 +214,24 @@ class Session:
                 f"Step {step} cannot be reached", "the history has no such step", "choose one from the list"
             )
         return self._go(step, "jump")
+
+    def refuse(self, proposal: Proposal) -> None:
+        """Write that a difference was refused; no step of the history. ScutoidError where it cannot be written."""
+        from napari_scutoid.proofread.refusals import Refusal, refuse
+
+        refuse(self._journal, [Refusal.of(proposal)])
+
+    def reconsider(self, proposal: Proposal) -> None:
+        """Take back that a difference was refused; raises as `refuse`."""
+        from napari_scutoid.proofread.refusals import reconsider
+
+        reconsider(self._journal, proposal)
+
+    def parted(self, proposals: Iterable[Proposal]) -> tuple[list[Proposal], list[Proposal]]:
+        """Return the differences that were not refused, and those that were; ScutoidError for a damaged journal."""
+        from napari_scutoid.proofread.refusals import parted
+
+        return parted(self._journal, proposals)
 
     def corrected(self) -> Corrected:
         """Return the labels as they are with how they came about, to be written; the arrays are the session's own."""

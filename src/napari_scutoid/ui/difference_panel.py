@@ -58,6 +58,8 @@ class DifferencePanel(QWidget):
         Find the differences to the chosen layer.
     takeAsked, refuseAsked, nextAsked
         Decide on the present one, or leave it for later.
+    refusedAsked
+        Show what was refused again.
     """
 
     againAsked = Signal()
@@ -66,6 +68,7 @@ class DifferencePanel(QWidget):
     takeAsked = Signal()
     refuseAsked = Signal()
     nextAsked = Signal()
+    refusedAsked = Signal()
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,9 +86,14 @@ class DifferencePanel(QWidget):
         self.take_button = QPushButton("Take")
         self.take_button.setToolTip("Change the cells as these labels have them. One step of the history.")
         self.refuse_button = QPushButton("Refuse")
-        self.refuse_button.setToolTip("Leave the cells as they are; this difference is not shown again.")
+        self.refuse_button.setToolTip(
+            "<qt>Leave the cells as they are. The journal keeps it: this difference is not shown again, also not "
+            "another day.</qt>"
+        )
         self.next_button = QPushButton("Later")
         self.next_button.setToolTip("Go on; this difference comes again at the end.")
+        self.refused_button = QPushButton()
+        self.refused_button.setToolTip("Go through what was refused of these labels, today or another day.")
         first = QHBoxLayout()
         first.addWidget(QLabel("or with"))
         first.addWidget(self.other, 1)
@@ -101,12 +109,14 @@ class DifferencePanel(QWidget):
         rows.addLayout(first)
         rows.addWidget(self.words)
         rows.addLayout(decisions)
+        rows.addWidget(self.refused_button)
         rows.addStretch(1)
         self.again_button.clicked.connect(self.againAsked)
         self.compare_button.clicked.connect(self.compareAsked)
         self.take_button.clicked.connect(self.takeAsked)
         self.refuse_button.clicked.connect(self.refuseAsked)
         self.next_button.clicked.connect(self.nextAsked)
+        self.refused_button.clicked.connect(self.refusedAsked)
         self.other.valueChanged.connect(self._update)
         self.setValue("", can_decide=False)
 
@@ -114,9 +124,11 @@ class DifferencePanel(QWidget):
         """Return the layer to compare with, or None."""
         return self.other.value()
 
-    def setValue(self, words: str, *, can_decide: bool) -> None:
-        """Show a difference in words, or what became of the comparison."""
+    def setValue(self, words: str, *, can_decide: bool, refused: int = 0) -> None:
+        """Show a difference in words, or what became of the comparison; and how many were refused."""
         self.words.setText(words)
+        self.refused_button.setText(f"Show {refused} refused again")
+        self.refused_button.setVisible(refused > 0)
         for button in (self.take_button, self.refuse_button, self.next_button):
             button.setEnabled(can_decide)
         self._update()

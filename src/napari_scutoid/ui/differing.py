@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_scutoid.ui.editing import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.change import Change
@@ -57,10 +57,13 @@ class Differing(QObject):
         super().__init__(parent)
         self._panel, self._editing, self._jobs, self._compare = panel, editing, jobs, compare
         self._left: deque[Proposal] = deque()
+        self._refused: list[Proposal] = []
+        self._shown_again: set[Proposal] = set()
         panel.compareAsked.connect(self.compare)
         panel.takeAsked.connect(self.take)
         panel.refuseAsked.connect(self.refuse)
         panel.nextAsked.connect(self.later)
+        panel.refusedAsked.connect(self.show_refused)
 
     def compare(self) -> None:
         """List the differences to the chosen layer."""
@@ -84,7 +87,7 @@ class Differing(QObject):
         def found(compared: Compared) -> None:
             if then is not None:
                 then(compared)
-            self._on_found(compared.proposals)
+            self._on_found(compared)
 
         if self._jobs.run("Comparing", lambda: self._compare(session, data), found, otherwise=self._free):
             self._editing.hold(HELD)
@@ -94,13 +97,29 @@ class Differing(QObject):
         from napari_scutoid.proofread.differences import Take
 
         if self._left:
-            self._editing.look(Take(self._left[0]).plan, self._on_planned)
+            one = self._left[0]
+            self._editing.look(Take(one).plan, lambda change: self._on_planned(one, change))
 
     def refuse(self) -> None:
-        """Leave the cells as they are."""
-        if self._left:
-            self._left.popleft()
-            self._show()
+        """Leave the cells as they are, and remember that."""
+        if not self._left:
+            return
+        one = self._left[0]
+
+        def write(session: Session) -> bool:
+            session.refuse(one)
+            return True
+
+        if self._editing.act(write):
+            self._refused.append(one)
+            self._drop(one)
+
+    def show_refused(self) -> None:
+        """Go through what was refused, too; it stays refused until it is taken."""
+        self._shown_again.update(self._refused)
+        self._left.extendleft(reversed(self._refused))
+        self._refused.clear()
+        self._show()
 
     def later(self) -> None:
         """Leave it for the end."""
@@ -109,25 +128,41 @@ class Differing(QObject):
 
     def end(self) -> None:
         """Forget the differences."""
-        self._left.clear()
+        self._set([], [])
         self._panel.setValue("", can_decide=False)
 
-    def _on_planned(self, change: Change) -> None:
-        if self._editing.do(Planned(change)) is not None:
-            self.refuse()
+    def _on_planned(self, one: Proposal, change: Change) -> None:
+        if self._editing.do(Planned(change)) is None:
+            return
+        if one in self._shown_again:
+            self._editing.act(lambda session: session.reconsider(one))
+        self._drop(one)
 
-    def _on_found(self, found: list[Proposal]) -> None:
+    def _on_found(self, compared: Compared) -> None:
         self._free()
-        self._left = deque(found)
+        self._set(compared.proposals, compared.refused)
+        self._show()
+
+    def _set(self, left: Iterable[Proposal], refused: Iterable[Proposal]) -> None:
+        self._left, self._refused = deque(left), list(refused)
+        self._shown_again.clear()
+
+    def _drop(self, one: Proposal) -> None:
+        """Go on without one, which need not be the first any more."""
+        if one in self._left:
+            self._left.remove(one)
         self._show()
 
     def _free(self) -> None:
         self._editing.hold("")
 
     def _show(self) -> None:
+        n = len(self._refused)
         if not self._left:
-            self._panel.setValue("No difference is left.", can_decide=False)
+            self._panel.setValue("No difference is left.", can_decide=False, refused=n)
             return
         one = self._left[0]
-        self._panel.setValue(f"{len(self._left)} left. {one.words[:1].upper()}{one.words[1:]}.", can_decide=True)
+        before = " Refused before." if one in self._shown_again else ""
+        words = f"{len(self._left)} left.{before} {one.words[:1].upper()}{one.words[1:]}."
+        self._panel.setValue(words, can_decide=True, refused=n)
         self.shown.emit(one)

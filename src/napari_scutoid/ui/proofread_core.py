@@ -118,10 +118,13 @@ class Compared(NamedTuple):
     labels : ndarray of uint32
         The labels, were all of it taken but for the smallest differences.
     proposals : list of Proposal
+    refused : list of Proposal
+        Those that were refused before.
     """
 
     labels: NDArray[Any]
     proposals: list[Proposal]
+    refused: list[Proposal]
 
 
 def look_beside(file: Path) -> Steps[list[Found]]:
@@ -213,7 +216,8 @@ def compare(session: Session, other: ArrayLike) -> Steps[Compared]:
     accepted = [cell for cell, state in session.states.items() if state.accepted]
     new = _in_memory(other)
     kept = yield from kept_accepted(new, session.labels, accepted, session.next_id, session.lumen)
-    return Compared(kept, (yield from differences(session.labels, kept, session.index, accepted)))
+    found = yield from differences(session.labels, kept, session.index, accepted)
+    return Compared(kept, *session.parted(found))
 
 
 def save(begun: Begun, path: Path, stack: Volume | None = None) -> Steps[Path]:
