@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tiny_batch
-from napari_scutoid.batch import BatchJob, BatchReport, batch_command, find_stacks
+from napari_scutoid.batch import BatchJob, BatchProgress, BatchReport, Row, batch_command, find_stacks
+from napari_scutoid.progress import Progress
 from napari_scutoid.recipe import Recipe
 from told import assert_is_message, scutoid
 
@@ -23,17 +26,24 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def asked(monkeypatch: pytest.MonkeyPatch, elsewhere: list[Any]) -> list[Any]:
     """Stand for the batch, and remember what was asked for."""
     seen: list[Any] = []
 
     def run_batch(items: Any, job: Any, folder: Any, *, resume: bool, workers: int, scheduler: str | None) -> Any:
         seen.append((items, job, folder, resume))
+        elsewhere.append((workers, scheduler))
         yield from ()
         return BatchReport()
 
     monkeypatch.setattr("napari_scutoid.batch.run_batch", run_batch)
     return seen
+
+
+@pytest.fixture
+def elsewhere() -> list[Any]:
+    """Return where the batches that were asked for compute."""
+    return []
 
 
 def test_a_pattern_is_segmented_and_a_line_told_for_each(study, tmp_path, capsys):
@@ -70,6 +80,31 @@ def test_on_a_terminal_bars_stand_below_the_lines(study, tmp_path, capsys, monke
     assert scutoid("batch", study, "-o", tmp_path / "out") == 0
     told = capsys.readouterr().err
     assert "stack2.h5 done, 2 cells" in told.replace("\n", "")
+
+
+def test_on_a_terminal_each_stack_that_is_under_way_has_a_line(study, tmp_path, capsys, monkeypatch):
+    def run_batch(items: Any, *given: Any, **options: Any) -> Any:
+        at = {0: Progress("Predicting", 3, 7), 2: Progress("Reading [the stack]")}
+        rows = (Row("stack2.h5", "stack2_labels.h5", "failed", error="Too [large]."),)
+        yield BatchProgress("Predicting", 3, 7, 0, BatchReport(rows, 3), at, "http://127.0.0.1:8787/status")
+        time.sleep(0.3)  # the table is drawn ten times a second
+        return BatchReport(rows, 1)
+
+    monkeypatch.setattr("napari_scutoid.batch.run_batch", run_batch)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert scutoid("batch", study, "-o", tmp_path / "out") == 2
+    told = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert "Dask's dashboard: http://127.0.0.1:8787/status" in lines
+    assert "1 of 3: stack2.h5 failed. Too [large]." in lines
+    for begin, end in (
+        ("All stacks", " 1/3 "),
+        ("stack1.h5 Predicting", " 3/7 "),
+        ("stack3.h5 Reading [the stack]", ""),
+    ):
+        assert any(line.startswith(begin) and end in line for line in lines), told
 
 
 def test_ctrl_c_keeps_what_is_done(study, tmp_path, capsys, monkeypatch):
@@ -134,6 +169,21 @@ def test_options_reach_the_batch(study, tmp_path, asked):
         "voxel_size_um": [1.0, 0.5, 0.5],
         "axes": "TCZYX",
     }
+
+
+def test_workers_and_schedulers_reach_the_batch(study, tmp_path, asked, elsewhere, capsys):
+    for options in ((), ("--workers", 3), ("--scheduler", "tcp://node:8786")):
+        assert scutoid("batch", study, "-o", tmp_path / "out", *options) == 0
+    assert elsewhere == [(1, None), (3, None), (1, "tcp://node:8786")]
+    assert scutoid("batch", study, "-o", tmp_path / "out", "--workers", 2, "--scheduler", "tcp://node:8786") == 2
+    assert_is_message(capsys.readouterr().err, "--workers", "--scheduler", "one of the two")
+
+
+def test_what_several_workers_need_is_named_where_it_is_missing(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert scutoid("batch", study, "-o", tmp_path / "out", "--workers", 2) == 2
+    assert_is_message(capsys.readouterr().err, "distributed is not installed", "napari-scutoid[cluster]")
+    assert scutoid("batch", study, "-o", tmp_path / "out", "--resume") == 0
 
 
 def test_a_copied_command_does_the_same(study, tmp_path, asked):

@@ -176,19 +176,18 @@ def _line(row: "Row") -> str:
 def _with_table(steps: "Steps[BatchReport]", names: Sequence[str]) -> "BatchReport":
     """Show a line for each stack that is being segmented, below one for all."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Table
 
     columns = (
-        TextColumn("{task.description}"),
-        TextColumn("{task.fields[step]:<26}"),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[step]:<26}", markup=False),
         BarColumn(20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
     with Table(*columns, console=Console(stderr=True, highlight=False), transient=True) as table:
-        stacks, lines = table.add_task("All stacks", step=""), dict[int, TaskID]()
+        stacks, lines = table.add_task("All stacks", total=None, step=""), dict[int, TaskID]()
         tell_rows = _line_per_stack(lambda line: table.console.print(line, markup=False))
 
         def report(progress: Progress) -> None:
@@ -201,7 +200,7 @@ def _with_table(steps: "Steps[BatchReport]", names: Sequence[str]) -> "BatchRepo
                 table.remove_task(lines.pop(position))
             for position, part in under_way.items():
                 if position not in lines:
-                    lines[position] = table.add_task(escape(names[position]), step="")
+                    lines[position] = table.add_task(names[position], total=None, step="")
                 table.update(lines[position], step=part.step, completed=part.done, total=part.total or None)
 
         return drain(steps, report)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import signal
 import time
 import uuid
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -26,11 +28,12 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_scutoid.batch.report import Row
 
 LOCAL = "127.0.0.1"
+SILENT = logging.CRITICAL + 1
 POLL_S = 0.25
 LOOK_EVERY_S = 1.0
 """How often the scheduler is asked which workers there are."""
@@ -48,13 +51,15 @@ class DaskCrew:
     client : distributed.Client
     on_card : bool
         Give stacks only to workers that state a graphics card (``--resources "GPU=1"``).
-    own : ExitStack, optional
-        What else has to be closed with the crew, where the cluster is this computer's own.
+    is_own : bool
+        The cluster is this computer's own, and ends with the crew.
+    opened : ExitStack
+        What has to be closed with the crew.
     """
 
-    def __init__(self, client: Any, *, on_card: bool = False, own: ExitStack | None = None) -> None:
-        self._client, self._on_card, self._own = client, on_card, own
-        self.keeps_files, self.dashboard = own is None, ""
+    def __init__(self, client: Any, opened: ExitStack, *, is_own: bool, on_card: bool = False) -> None:
+        self._client, self._opened, self._is_own, self._on_card = client, opened, is_own, on_card
+        self.keeps_files, self.dashboard = not is_own, ""
         self._topic = f"scutoid-{uuid.uuid4().hex}"
         self._heard: queue.SimpleQueue[News | str] = queue.SimpleQueue()
         self._held: dict[str, tuple[Task, Any]] = {}
@@ -108,7 +113,7 @@ class DaskCrew:
 
     def why_idle(self) -> str:
         """Return in a few words why nobody is free, while nobody has a stack."""
-        if self._own is not None and time.monotonic() > self._idle_since + START_S:
+        if self._is_own and time.monotonic() > self._idle_since + START_S:
             raise _do_not_start(f"none has answered for {START_S} s")
         return "Waiting for a worker with a graphics card" if self._on_card and self._workers else "Waiting for workers"
 
@@ -118,10 +123,7 @@ class DaskCrew:
             with suppress(Exception):
                 future.cancel()
         self._held.clear()
-        with suppress(Exception):
-            self._client.close(timeout=2)
-        if self._own is not None:
-            self._own.close()
+        self._opened.close()
 
     def _look(self) -> None:
         self._looked = time.monotonic()
@@ -166,8 +168,8 @@ def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()
         Graphics cards, as ``CUDA_VISIBLE_DEVICES`` names them: a worker each. Workers beyond that use the processor.
     """
     dask, distributed = _libraries()
-    silent = logging.CRITICAL + 1
     with ExitStack() as opened:
+        opened.enter_context(_quiet())
         folder = opened.enter_context(TemporaryDirectory(prefix="scutoid-", ignore_cleanup_errors=True))
         key = distributed.Security.temporary()
         common = {"host": LOCAL, "protocol": "tls://", "security": key}
@@ -182,7 +184,7 @@ def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()
                     "env": one.environment,
                     "dashboard": False,
                     "local_directory": folder,
-                    "silence_logs": silent,
+                    "silence_logs": SILENT,
                 },
             }
             for one in shares(workers, cards=cards)
@@ -195,17 +197,15 @@ def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()
         # Dask would set OMP_NUM_THREADS=1 and more in this very process, so as to hand it down.
         opened.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
         try:
-            cluster = distributed.SpecCluster(
-                workers=dict(enumerate(limits)), scheduler=scheduler, security=key, silence_logs=silent
-            )
+            with _deaf_to_ctrl_c():
+                cluster = distributed.SpecCluster(
+                    workers=dict(enumerate(limits)), scheduler=scheduler, security=key, silence_logs=SILENT
+                )
         except (OSError, RuntimeError, TimeoutError) as error:
             raise _do_not_start(str(error) or type(error).__name__) from error
         opened.enter_context(cluster)
         client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
-        kept = ExitStack()
-        crew = DaskCrew(client, on_card=on_card, own=kept)
-        kept.push(opened.pop_all())
-    return crew
+        return _crew(client, opened, is_own=True, on_card=on_card)
 
 
 def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:
@@ -226,15 +226,57 @@ def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:
     """
     _, distributed = _libraries()
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    with ExitStack() as opened:
+        opened.enter_context(_quiet())
+        try:
+            client = distributed.Client(**where, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, TimeoutError, ValueError, TypeError, KeyError) as error:
+            raise ScutoidError(
+                f"No Dask scheduler answers at {address}",
+                str(error) or type(error).__name__,
+                "check the address that `dask scheduler` has printed, and that this computer can reach it",
+            ) from error
+        opened.enter_context(client)
+        return _crew(client, opened, is_own=False, on_card=on_card)
+
+
+def _crew(client: Any, opened: ExitStack, *, is_own: bool, on_card: bool) -> DaskCrew:
+    kept = ExitStack()
+    crew = DaskCrew(client, kept, is_own=is_own, on_card=on_card)
+    kept.push(opened.pop_all())
+    return crew
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started meanwhile, and by threads that are: a terminal sends it to all.
+
+    They would end each with a traceback; whoever started them ends them in good order.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Else the first process that is started starts this one first, which lets signals through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        client = distributed.Client(**where, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, TimeoutError, ValueError, TypeError, KeyError) as error:
-        raise ScutoidError(
-            f"No Dask scheduler answers at {address}",
-            str(error) or type(error).__name__,
-            "check the address that `dask scheduler` has printed, and that this computer can reach it",
-        ) from error
-    return DaskCrew(client, on_card=on_card)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask from printing its own view of workers and schedulers that go, with tracebacks."""
+    handlers = logging.getLogger("distributed").handlers
+    before = [(handler, handler.level) for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(SILENT)
+    try:
+        yield
+    finally:
+        for handler, level in before:
+            handler.setLevel(level)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,6 @@ def _check_same(task: Task) -> None:
 
 
 def _is_cancelled(worker: Any, key: object) -> bool:
-    """Whether nobody waits for a task any more: it was cancelled, or who asked for it is gone."""
+    """Whether nobody waits for a task any more: it was cancelled, who asked for it is gone, or the scheduler."""
     task = worker.state.tasks.get(key)
-    return task is None or task.state == "cancelled"
+    return task is None or task.state == "cancelled" or worker.status.name in ("closing", "closed", "failed")
