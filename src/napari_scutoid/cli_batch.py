@@ -152,7 +152,7 @@ def _line_per_stack(write: Callable[[str], object]) -> Callable[[Progress], None
     def report(progress: Progress) -> None:
         nonlocal at
         dashboard: str = progress.dashboard  # type: ignore[attr-defined]
-        if dashboard != at:
+        if dashboard not in ("", at):
             at = dashboard
             write(f"Dask's dashboard: {dashboard}")
         so_far: BatchReport = progress.report  # type: ignore[attr-defined]

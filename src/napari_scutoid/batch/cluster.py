@@ -274,6 +274,9 @@ def _quiet() -> Iterator[None]:
         handler.setLevel(SILENT)
     try:
         yield
+    except KeyboardInterrupt:
+        before.clear()  # a cluster that is broken off while it starts prints more until Python ends
+        raise
     finally:
         for handler, level in before:
             handler.setLevel(level)
