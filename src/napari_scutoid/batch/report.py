@@ -52,7 +52,7 @@ class Row:
         As `metrics.evaluate` returns them; empty where no truth was given.
     recipe_sha256, model, model_sha256 : str
         See `Settled`.
-    device, precision : str
+    device, backend, precision : str
         Where and how the network really ran.
     pass_voxels : int or None
         The most that went through it at once.
@@ -71,6 +71,7 @@ class Row:
     model: str = ""
     model_sha256: str = ""
     device: str = ""
+    backend: str = ""
     precision: str = ""
     pass_voxels: int | None = None
 

@@ -230,7 +230,7 @@ def _crew(job: BatchJob, workers: int, scheduler: str | None) -> Crew:
     device = job.recipe.predict.device
     if scheduler is not None:
         return distant_crew(scheduler, on_card=device == "cuda")
-    if device == "cpu":
+    if device not in ("auto", "cuda"):
         return local_crew(workers)
     from napari_scutoid.network.cards import cards
 
