@@ -17,7 +17,7 @@ from _common import Row, answer, in_fresh_process, parser, peak_rss, show, write
 
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.steps.cells import cells_from_probabilities
-from napari_scutoid.steps.watershed import STAGES
+from napari_scutoid.steps.tissue import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

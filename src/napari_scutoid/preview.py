@@ -19,7 +19,7 @@ from napari_scutoid.steps.cell_sizes import size_histograms
 from napari_scutoid.steps.cleanup import label_sizes
 from napari_scutoid.steps.shape import SizePrior, size_prior
 from napari_scutoid.steps.staged import StagedCells
-from napari_scutoid.steps.watershed import Stack
+from napari_scutoid.steps.tissue import Stack
 from napari_scutoid.volume import Labels, Origin
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from scipy.ndimage import gaussian_filter
 
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Recipe
-from napari_scutoid.steps import partition, seeds, watershed
+from napari_scutoid.steps import partition, seeds, tissue, watershed
 from napari_scutoid.steps.cells import cells_from_probabilities
 from napari_scutoid.steps.memo import Remembering
 from napari_scutoid.steps.staged import StagedCells
+from napari_scutoid.steps.tissue import Stack
 from napari_scutoid.steps.walls import typical_diameter
-from napari_scutoid.steps.watershed import Stack
 
 SPACING = (2.0, 1.0, 1.0)
 CHANGES: dict[str, tuple[Any, ...]] = {
@@ -95,8 +95,9 @@ def work(monkeypatch):
         monkeypatch.setattr(module, name, called)
 
     for module, name in (
-        (watershed, "wall_distance"),
-        (watershed, "find_maxima"),
+        (tissue, "wall_distance"),
+        (tissue, "find_maxima"),
+        (tissue, "flood"),
         (watershed, "flood"),
         (seeds, "flood"),
         (partition, "region_graph"),

@@ -10,6 +10,7 @@ from skimage.metrics import adapted_rand_error
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Watershed
 from napari_scutoid.steps.boundaries import find_boundaries
+from napari_scutoid.steps.tissue import STAGES
 from napari_scutoid.steps.walls import (
     ball_volume,
     height_map,
@@ -18,7 +19,7 @@ from napari_scutoid.steps.walls import (
     wall_distance,
     without_specks,
 )
-from napari_scutoid.steps.watershed import STAGES, bounded_regions
+from napari_scutoid.steps.watershed import bounded_regions
 
 SHAPE = (40, 56, 56)
 

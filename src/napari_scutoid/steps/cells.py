@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Cleanup, Recipe
     from napari_scutoid.steps.memo import Memo
-    from napari_scutoid.steps.watershed import Regions, Stack
+    from napari_scutoid.steps.tissue import Stack
+    from napari_scutoid.steps.watershed import Regions
+
+
+_ALL = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +95,7 @@ def cells_from_probabilities(
     sizes = None if stack is None else stack.sizes
     labels = yield from partition(regions, boundary, recipe.partition, backend, sizes, memo)
     smallest = smallest_cell(recipe.cleanup, regions, voxel_volume_um3)
-    labels = yield from clean(labels, regions.height, recipe.cleanup, smallest, backend)
+    labels = yield from clean(labels, regions.height[_ALL], recipe.cleanup, smallest, backend)
     return Cells(labels, regions.diameter)
 
 

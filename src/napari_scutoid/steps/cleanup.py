@@ -10,11 +10,15 @@ from napari_scutoid.progress import Progress
 from napari_scutoid.steps.flood import flood
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Cleanup
+    from napari_scutoid.steps.blocks import Block
     from napari_scutoid.steps.flood import Backend
+    from napari_scutoid.steps.watershed import Surface
 
 
 def clean(
@@ -60,6 +64,42 @@ def clean(
     return labels
 
 
+def clean_in_place(
+    labels: NDArray[np.uint32],
+    height: Surface,
+    cleanup: Cleanup,
+    min_size: int,
+    blocks: Sequence[Block],
+    backend: Backend = "compiled",
+) -> Steps[NDArray[np.uint32]]:
+    """Do what `clean` does in the array of the labels, block by block; parameters as there.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Whose halo is wider than what is too small, and than holes.
+
+    Yields
+    ------
+    Progress
+        Once a block and stage.
+    """
+    too_small = _too_small(labels, min_size)
+    for number, block in enumerate(blocks if too_small.any() else ()):
+        yield Progress("Cleaning up: small cells", number, len(blocks))
+        piece = labels[block.outer.slices]
+        if too_small[piece].any():
+            found = given_away(np.ascontiguousarray(piece), too_small, height[block.outer.slices], backend)
+            labels[block.core.slices] = found[block.inner]
+    for number, block in enumerate(blocks if cleanup.fill_holes else ()):
+        yield Progress("Cleaning up: holes", number, len(blocks))
+        labels[block.core.slices] = fill_holes(np.ascontiguousarray(labels[block.outer.slices]))[block.inner]
+    yield Progress("Cleaning up: numbering", 0, 1)
+    if cleanup.relabel:
+        renumber(labels, _consecutive(labels))
+    return labels
+
+
 def give_away_small(
     labels: NDArray[np.uint32], min_size: int, height: NDArray[np.float32], backend: Backend = "compiled"
 ) -> NDArray[np.uint32]:
@@ -84,13 +124,23 @@ def give_away_small(
     ndarray of uint32, same shape
         The input itself where no cell is too small.
     """
-    from scipy.ndimage import binary_dilation, generate_binary_structure
+    too_small = _too_small(labels, min_size)
+    return given_away(labels, too_small, height, backend) if too_small.any() else labels
 
+
+def _too_small(labels: NDArray[np.uint32], min_size: int) -> NDArray[np.bool_]:
     sizes = label_sizes(labels)
     too_small = (sizes > 0) & (sizes < min_size)
     too_small[0] = False
-    if not too_small.any():
-        return labels
+    return too_small
+
+
+def given_away(
+    labels: NDArray[np.uint32], too_small: NDArray[np.bool_], height: NDArray[np.float32], backend: Backend
+) -> NDArray[np.uint32]:
+    """Return the labels without some cells, by their ids, whose space their neighbours have flooded."""
+    from scipy.ndimage import binary_dilation, generate_binary_structure
+
     removed = too_small[labels]
     # Only the space they leave and the voxels around it: the rest of the stack need not be flooded again.
     mask = binary_dilation(removed, generate_binary_structure(3, 1)) & (labels > 0)
@@ -134,11 +184,21 @@ def fill_holes(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 def relabel(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Renumber the cells 1, 2, 3, ... in the order of their present ids."""
+    return _consecutive(labels)[labels]
+
+
+def renumber(labels: NDArray[np.uint32], new: NDArray[np.uint32]) -> None:
+    """Give each region its new id, in place, plane by plane."""
+    for plane in labels:
+        plane[...] = new[plane]
+
+
+def _consecutive(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     present = label_sizes(labels) > 0
     present[0] = False
     new = np.zeros(present.size, dtype=np.uint32)
     new[present] = np.arange(1, np.count_nonzero(present) + 1, dtype=np.uint32)
-    return new[labels]
+    return new
 
 
 def label_sizes(labels: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_scutoid.progress import Progress
+
 if TYPE_CHECKING:
-    from bioimage_cpp.graph import RegionAdjacencyGraph
+    from bioimage_cpp.graph import UndirectedGraph
     from numpy.typing import NDArray
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.volume import ArrayLike
 
 Solver = Literal["multicut", "gasp", "mutex"]
 
+SLAB = 16
+"""Planes that are looked at at a time."""
 _SUREST = 0.001
 _NEVER = -1e3
 
@@ -23,7 +30,7 @@ class RegionGraph:
 
     Parameters
     ----------
-    rag : bioimage_cpp.graph.RegionAdjacencyGraph
+    rag : bioimage_cpp.graph.UndirectedGraph
         Node i is region i; node 0 is the background.
     pairs : ndarray of uint64, shape (n, 2)
         The two regions of each contact, smaller id first.
@@ -33,7 +40,7 @@ class RegionGraph:
         Voxels along the contact, on both sides.
     """
 
-    rag: RegionAdjacencyGraph
+    rag: UndirectedGraph
     pairs: NDArray[np.uint64]
     wall: NDArray[np.float64]
     area: NDArray[np.float64]
@@ -68,6 +75,62 @@ def region_graph(labels: NDArray[np.uint32], boundary: NDArray[Any]) -> RegionGr
         return RegionGraph(rag, pairs, np.zeros(0), np.zeros(0))
     evidence = edge_map_features(rag, labels, np.ascontiguousarray(boundary, dtype=np.float32))
     return RegionGraph(rag, pairs, evidence[:, 0].astype(np.float64), evidence[:, 1].astype(np.float64))
+
+
+def region_graph_in_slabs(labels: NDArray[np.uint32], boundary: ArrayLike, planes: int = SLAB) -> Steps[RegionGraph]:
+    """Return the same graph, a slab at a time: the maps need not be in memory.
+
+    Parameters
+    ----------
+    labels : ndarray of uint32, shape (z, y, x)
+        One id per region, 0 for background.
+    boundary : array-like of float, same shape
+        Probability of walls.
+    planes : int
+        Of a slab.
+
+    Yields
+    ------
+    Progress
+        Once a slab.
+    """
+    from bioimage_cpp.graph import UndirectedGraph
+
+    keys, sums, counts = np.zeros(0, np.uint64), np.zeros(0), np.zeros(0)
+    for first in range(0, len(labels), planes):
+        yield Progress("Finding contacts", first, len(labels))
+        last = min(first + planes, len(labels) - 1)  # one plane more, for what touches between this slab and the next
+        found = _contacts(labels[first : last + 1], np.asarray(boundary[first : last + 1], np.float32), planes)
+        keys, index = np.unique(np.concatenate([keys, found[0]]), return_inverse=True)
+        sums = _summed(index, np.concatenate([sums, found[1]]), len(keys))
+        counts = _summed(index, np.concatenate([counts, found[2]]), len(keys))
+    pairs = np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1)
+    graph = UndirectedGraph.from_edges(int(labels.max(initial=0)) + 1, pairs)
+    return RegionGraph(graph, pairs, sums / np.maximum(2 * counts, 1), counts)
+
+
+def _contacts(
+    labels: NDArray[np.uint32], boundary: NDArray[np.float32], planes: int
+) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return pairs that touch as keys, the sum of the boundary on both sides of their faces, and the faces.
+
+    Faces within a plane count in the first planes only.
+    """
+    keys, sums = [], []
+    for axis in range(3):
+        rows = slice(None) if axis == 0 else slice(planes)
+        own, walls = np.moveaxis(labels[rows], axis, 0), np.moveaxis(boundary[rows], axis, 0)
+        meet = own[:-1] != own[1:]
+        near, far = own[:-1][meet], own[1:][meet]
+        keys.append(np.minimum(near, far).astype(np.uint64) << np.uint64(32) | np.maximum(near, far))
+        sums.append(walls[:-1][meet].astype(np.float64) + walls[1:][meet])
+    pairs: NDArray[np.uint64]
+    pairs, index, counts = np.unique(np.concatenate(keys), return_inverse=True, return_counts=True)
+    return pairs, _summed(index, np.concatenate(sums), len(pairs)), counts.astype(np.float64)
+
+
+def _summed(index: NDArray[np.intp], values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    return np.bincount(index, values, n).astype(np.float64, copy=False)
 
 
 def merge_costs(wall: NDArray[np.float64], beta: float) -> NDArray[np.float64]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_scutoid.progress import Progress
-from napari_scutoid.steps.cleanup import label_sizes
+from napari_scutoid.steps.cleanup import label_sizes, renumber
 from napari_scutoid.steps.flood import flood
-from napari_scutoid.steps.graph import partitioned, region_graph
+from napari_scutoid.steps.graph import partitioned, region_graph, region_graph_in_slabs
 from napari_scutoid.steps.memo import AFRESH
 from napari_scutoid.steps.shape import SAMPLE, Divisions, emptiness, nearest_part, size_prior
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from napari_scutoid.steps.memo import Memo
     from napari_scutoid.steps.shape import Points, SizePrior
     from napari_scutoid.steps.walls import Unit
-    from napari_scutoid.steps.watershed import Regions
+    from napari_scutoid.steps.watershed import Regions, Surface
+    from napari_scutoid.volume import ArrayLike
 
 _MERGING, _DIVIDING = "Merging cells without a wall between", "Dividing what is no single cell"
 _SHARE_OF_CELL = 0.5
@@ -91,6 +92,21 @@ def partition(
     )
 
 
+def partition_in_place(
+    regions: Regions, boundary: ArrayLike, settings: Partition, backend: Backend = "compiled"
+) -> Steps[NDArray[np.uint32]]:
+    """Turn regions into cells as `partition` does, in their own array; parameters and progress as there."""
+    labels = regions.labels
+    if settings.method == "none" or not labels.any():
+        return labels
+    graph = yield from region_graph_in_slabs(labels, boundary)
+    if settings.method != "shape":
+        renumber(labels, partitioned(graph, settings.method, settings.beta))
+        return labels
+    renumber(labels, (yield from weakly_divided(labels, graph, settings, regions.unit)))
+    return (yield from divided(labels, regions.height, settings, regions.unit, backend, in_place=True))
+
+
 def merge_weakly_divided(
     labels: NDArray[np.uint32], graph: RegionGraph, settings: Partition, unit: Unit, sizes: SizePrior | None = None
 ) -> Steps[NDArray[np.uint32]]:
@@ -122,10 +138,17 @@ def merge_weakly_divided(
     ndarray of uint32, shape (z, y, x)
         A cell has the smallest of its regions' ids.
     """
+    return (yield from weakly_divided(labels, graph, settings, unit, sizes))[labels]
+
+
+def weakly_divided(
+    labels: NDArray[np.uint32], graph: RegionGraph, settings: Partition, unit: Unit, sizes: SizePrior | None = None
+) -> Steps[NDArray[np.uint32]]:
+    """Return the new id of each region as `merge_weakly_divided` merges them, shape (n_nodes,)."""
     of = np.arange(graph.n_nodes, dtype=np.uint32)
     weak = np.flatnonzero(graph.between_cells & (graph.wall < settings.weak_wall))
     if not weak.size:
-        return labels
+        return of
     prior = sizes or size_prior(label_sizes(labels)[1:])
     points = _sampler(labels, unit)
     parts = {}
@@ -139,17 +162,19 @@ def merge_weakly_divided(
             continue
         parts[a] = _joined(parts[a], parts.pop(b))
         of[of == b] = a
-    return of[labels]
+    return of
 
 
 def divided(
     labels: NDArray[np.uint32],
-    height: NDArray[np.float32],
+    height: Surface,
     settings: Partition,
     unit: Unit,
     backend: Backend = "compiled",
     sizes: SizePrior | None = None,
     known: dict[bytes, Divisions] | None = None,
+    *,
+    in_place: bool = False,
 ) -> Steps[NDArray[np.uint32]]:
     """Divide regions that look like several cells; see `napari_scutoid.steps.shape`.
 
@@ -157,7 +182,7 @@ def divided(
     ----------
     labels : ndarray of uint32, shape (z, y, x)
         One id per region, 0 elsewhere.
-    height : ndarray of float32, same shape
+    height : Surface
         High on walls: what a part would have beyond a wall is given to the part on this side.
     settings : Partition
         The gain that divides.
@@ -170,6 +195,8 @@ def divided(
     known : dict, optional
         How regions came apart before, by a digest of their voxels: most regions stay what they were when a setting
         changes, and trying how one comes apart takes most of the time. Brought up to date.
+    in_place : bool
+        Whether the labels themselves are changed.
 
     Yields
     ------
@@ -186,7 +213,7 @@ def divided(
     voxels = label_sizes(labels)
     prior = sizes or size_prior(voxels[1:])
     met: dict[bytes, Divisions] = {}
-    cells = labels.copy()
+    cells = labels if in_place else labels.copy()
     highest = int(labels.max(initial=0))
     boxes = find_objects(labels.view(np.int32))
     for number, box in enumerate(boxes, start=1):
@@ -208,7 +235,8 @@ def divided(
             places = np.argwhere(plane)
             points = np.insert(places, 0, z, axis=1) * np.asarray(unit)
             part[z][tuple(places.T)] = nearest_part(points, parts) + 1
-        part = _connected(part, np.ascontiguousarray(height[box]), inside, backend)
+        here = box[0], box[1], box[2]
+        part = _connected(part, np.ascontiguousarray(height[here]), inside, backend)
         new = np.concatenate([[0, number], highest + np.arange(1, len(parts))]).astype(np.uint32)
         highest += len(parts) - 1
         cells[box][inside] = new[part[inside]]

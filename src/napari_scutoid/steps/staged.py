@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Recipe
     from napari_scutoid.steps.cells import Cells
-    from napari_scutoid.steps.watershed import Stack
+    from napari_scutoid.steps.tissue import Stack
 
 
 class StagedCells:

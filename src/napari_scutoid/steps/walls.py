@@ -42,9 +42,12 @@ def typical_diameter(distance: NDArray[np.float32]) -> float:
     float
         In the unit of the distance; 0 where there is nothing but wall.
     """
-    inside = int(np.count_nonzero(distance))
-    mean = float(distance.sum(dtype=np.float64)) / max(1, inside)
-    return min(8.0 * mean, float(np.cbrt(distance.size)))
+    return diameter_of(float(distance.sum(dtype=np.float64)), int(np.count_nonzero(distance)), distance.size)
+
+
+def diameter_of(total: float, inside: int, size: int) -> float:
+    """Return `typical_diameter` from the sum of all distances, the number of those above 0, and of all voxels."""
+    return min(8.0 * total / max(1, inside), float(np.cbrt(size)))
 
 
 def ball_volume(diameter: float, shape: Sequence[int], unit: Sequence[float]) -> float:
@@ -109,15 +112,18 @@ def wall_distance(interior: NDArray[np.bool_], unit: Sequence[float]) -> NDArray
     return distance_inside(interior, unit)
 
 
-def height_map(boundary: NDArray[Any], distance: NDArray[np.float32]) -> NDArray[np.float32]:
+def height_map(
+    boundary: NDArray[Any], distance: NDArray[np.float32], deepest: float | None = None
+) -> NDArray[np.float32]:
     """Return the surface that is flooded: ``a * boundary + (1 - a) * (1 - distance / max(distance))``.
 
     Without the distance, cells whose wall has a gap would meet wherever noise has it, and flat regions in the order in
-    which an implementation happens to visit them; with it they meet at the narrowest place.
+    which an implementation happens to visit them; with it they meet at the narrowest place. The largest distance of the
+    stack can be given where this is a piece of one.
     """
     height = boundary.astype(np.float32)  # a copy: probabilities may come as float16, and are the caller's
     height *= BOUNDARY_WEIGHT
-    deepest = float(distance.max())
+    deepest = float(distance.max()) if deepest is None else deepest
     if deepest > 0:
         height -= np.float32((1.0 - BOUNDARY_WEIGHT) / deepest) * distance
     height += np.float32(1.0 - BOUNDARY_WEIGHT)

@@ -1,0 +1,122 @@
+"""A stack in blocks that overlap, so that a part of it is in memory at a time, and all cores work."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from napari_scutoid.box import Box
+from napari_scutoid.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_scutoid.progress import Steps
+
+T = TypeVar("T")
+
+MOST_VOXELS = 16_000_000
+"""Of all blocks that are worked on at a time, what overlaps counted."""
+_MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a stack, and what around it has a say in it.
+
+    Parameters
+    ----------
+    core : Box
+        The part; the cores of all blocks make up the stack.
+    outer : Box
+        The part with its surroundings.
+    """
+
+    core: Box
+    outer: Box
+
+    @property
+    def inner(self) -> tuple[slice, slice, slice]:
+        """Where the core lies in the outer box."""
+        return self.core.shifted([-n for n in self.outer.start]).slices
+
+
+def cut(shape: Sequence[int], halo: Sequence[int], most: int = MOST_VOXELS) -> list[Block]:
+    """Cut a stack into blocks, in the order in which its voxels lie in memory.
+
+    Parameters
+    ----------
+    shape : sequence of 3 ints
+        Of the stack.
+    halo : sequence of 3 ints
+        Voxels around a core.
+    most : int
+        Voxels that an outer box may have; it has more where cores would be smaller than their halo.
+    """
+    parts = [1, 1, 1]
+
+    def core(axis: int) -> int:
+        return -(-shape[axis] // parts[axis])
+
+    def outer() -> int:
+        return math.prod(min(n, core(axis) + 2 * halo[axis]) for axis, n in enumerate(shape))
+
+    while outer() > most:
+        worth = [axis for axis in range(3) if core(axis) > max(1, halo[axis])]
+        if not worth:
+            break
+        parts[max(worth, key=lambda axis: core(axis) / max(1, halo[axis]))] += 1
+    edges = [core(axis) for axis in range(3)]
+    found = []
+    for start in itertools.product(*(range(0, n, edge) for n, edge in zip(shape, edges, strict=True))):
+        part = Box.between(start, (min(n, i + edge) for i, n, edge in zip(start, shape, edges, strict=True)))
+        found.append(Block(part, part.padded(list(halo), shape)))
+    return found
+
+
+def workers() -> int:
+    """Return how many blocks are worked on at a time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_WORKERS)
+
+
+def each(
+    blocks: Sequence[Block], work: Callable[[Block], T], then: Callable[[Block, T], None], step: str
+) -> Steps[None]:
+    """Work on all blocks, several at a time, and hand over what comes of each, in their order.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    work : callable
+        Runs in a thread of its own, and must leave alone what `then` changes.
+    then : callable
+        Takes a block and what came of it.
+    step : str
+        What is said of it.
+
+    Yields
+    ------
+    Progress
+        Once a block.
+    """
+    yield Progress(step, 0, len(blocks))
+    threads = ThreadPoolExecutor(workers())
+    try:
+        waiting = deque((block, threads.submit(work, block)) for block in blocks[: workers()])
+        for number, later in enumerate([*blocks[workers() :], *[None] * len(waiting)], start=1):
+            if not waiting:
+                break
+            block, made = waiting.popleft()
+            result = made.result()
+            if later is not None:
+                waiting.append((later, threads.submit(work, later)))
+            then(block, result)
+            yield Progress(step, number, len(blocks))
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,63 @@
+"""From probabilities to cells block by block: for stacks whose intermediate results would fill the memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_scutoid.steps.blocks import MOST_VOXELS, cut, workers
+from napari_scutoid.steps.cells import Cells, smallest_cell
+from napari_scutoid.steps.cleanup import clean_in_place
+from napari_scutoid.steps.partition import partition_in_place
+from napari_scutoid.steps.watershed_blocks import REACH, halo_of, regions_in_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.volume import ArrayLike
+
+
+def cells_in_blocks(
+    foreground: ArrayLike,
+    boundary: ArrayLike,
+    recipe: Recipe,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    *,
+    seeds: ArrayLike | None = None,
+    voxel_volume_um3: float | None = None,
+    most: int = MOST_VOXELS,
+    reach: float = REACH,
+) -> Steps[Cells]:
+    """Turn probabilities into cells as `cells_from_probabilities` does, but for single voxels, in bounded memory.
+
+    The watershed runs in blocks that overlap; regions and their contacts are those of the whole stack, and so is the
+    partition of their graph. What is in memory of the whole: the labels, and 3 bytes a voxel.
+
+    Parameters
+    ----------
+    foreground, boundary, seeds : array-like of float, shape (z, y, x)
+        As for `cells_from_probabilities`; read piece by piece.
+    recipe, spacing, voxel_volume_um3
+        As for `cells_from_probabilities`; the watershed's method must be "watershed".
+    most : int
+        Voxels of all blocks that are worked on at a time.
+    reach : float
+        Surroundings of a block that have a say in it, in diameters of a typical cell.
+
+    Yields
+    ------
+    Progress
+        Once a block and stage.
+    """
+    if recipe.cleanup.min_size_unit == "um3" and voxel_volume_um3 is None:
+        raise ValueError("a smallest size in cubic micrometres needs voxel_volume_um3")
+    backend = recipe.watershed.backend
+    regions = yield from regions_in_blocks(
+        foreground, boundary, recipe.watershed, spacing, seeds, most=most, reach=reach
+    )
+    labels = yield from partition_in_place(regions, boundary, recipe.partition, backend)
+    smallest = smallest_cell(recipe.cleanup, regions, voxel_volume_um3)
+    blocks = cut(labels.shape, halo_of(reach * regions.diameter, regions.unit), most // workers())
+    labels = yield from clean_in_place(labels, regions.height, recipe.cleanup, smallest, blocks, backend)
+    return Cells(labels, regions.diameter)

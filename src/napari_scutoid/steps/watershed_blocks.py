@@ -1,0 +1,308 @@
+"""The watershed of `watershed.bounded_regions`, block by block: the memory of a few blocks, the regions of the whole.
+
+What has to be known of the whole stack is measured first: a typical cell's diameter, and what of the tissue is closed.
+Seeds are then found in the core of each block and put into all blocks that see them, so that two blocks grow the same
+regions where they meet, and no region is cut by a block's face.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_scutoid.steps.blocks import MOST_VOXELS, Block, cut, each, workers
+from napari_scutoid.steps.flood import flood
+from napari_scutoid.steps.memo import AFRESH
+from napari_scutoid.steps.tissue import STAGES, Stack, Tissue, closed, measured, placed, without_small_walls
+from napari_scutoid.steps.walls import diameter_of, height_map, relative_spacing
+from napari_scutoid.steps.watershed import Regions, check_probabilities, predicted_seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.box import Box
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.recipe import Watershed
+    from napari_scutoid.steps.walls import Unit
+    from napari_scutoid.volume import ArrayLike
+
+REACH = 1.5
+"""Surroundings of a block that have a say in it, in diameters of a typical cell."""
+_FIRST_REACH = 24
+"""The same in voxels, before the diameter is known."""
+_TISSUE, _OPEN = 1, 2
+"""What is known of a voxel: it belongs to the tissue; a region may grow through it."""
+
+
+class Height:
+    """The surface that is flooded, made where it is asked for.
+
+    Parameters
+    ----------
+    boundary : array-like of float, shape (z, y, x)
+        Probability of walls.
+    distance : ndarray of float16, same shape
+        To the nearest wall.
+    deepest : float
+        The largest distance.
+    """
+
+    def __init__(self, boundary: ArrayLike, distance: NDArray[np.float16], deepest: float) -> None:
+        self._boundary, self._distance, self._deepest = boundary, distance, deepest
+        self.shape = distance.shape
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+        boundary = np.asarray(self._boundary[key], np.float32)
+        return height_map(boundary, self._distance[key].astype(np.float32), self._deepest)
+
+
+@dataclass
+class _Measure:
+    """What adds up to a typical diameter."""
+
+    total: float = 0.0
+    inside: int = 0
+
+    def add(self, distance: NDArray[np.float32]) -> None:
+        self.total += float(distance.sum(dtype=np.float64))
+        self.inside += int(np.count_nonzero(distance))
+
+    def diameter(self, shape: Sequence[int]) -> float:
+        return diameter_of(self.total, self.inside, math.prod(shape))
+
+
+class _Seeds(NamedTuple):
+    """Seeds of the whole stack.
+
+    Parameters
+    ----------
+    places : ndarray of int64, shape (n,)
+        Of their voxels, as numbers in C order, rising.
+    ids : ndarray of uint32, shape (n,)
+        Which seed each belongs to.
+    """
+
+    places: NDArray[np.int64]
+    ids: NDArray[np.uint32]
+
+    def within(self, box: Box, shape: Sequence[int]) -> NDArray[np.uint32]:
+        """Return them in a box."""
+        seeds = np.zeros(box.shape, np.uint32)
+        plane = shape[1] * shape[2]
+        first, last = np.searchsorted(self.places, [box.start[0] * plane, box.stop[0] * plane])
+        z, y, x = np.unravel_index(self.places[first:last], tuple(shape))
+        inside = (y >= box.start[1]) & (y < box.stop[1]) & (x >= box.start[2]) & (x < box.stop[2])
+        here = z[inside] - box.start[0], y[inside] - box.start[1], x[inside] - box.start[2]
+        seeds[here] = self.ids[first:last][inside]
+        return seeds
+
+
+_NO_SEEDS = _Seeds(np.zeros(0, np.int64), np.zeros(0, np.uint32))
+
+
+def regions_in_blocks(
+    foreground: ArrayLike,
+    boundary: ArrayLike,
+    settings: Watershed,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    seeds: ArrayLike | None = None,
+    *,
+    most: int = MOST_VOXELS,
+    reach: float = REACH,
+) -> Steps[Regions]:
+    """Divide the tissue along its walls, as `bounded_regions` does, but for single voxels, in bounded memory.
+
+    Parameters
+    ----------
+    foreground, boundary, spacing, seeds
+        As for `bounded_regions`; only the watershed is done in blocks, not connected components.
+    settings : Watershed
+        Of the method "watershed".
+    most : int
+        Voxels of all blocks that are worked on at a time.
+    reach : float
+        Surroundings of a block that have a say in it, in diameters of a typical cell.
+
+    Yields
+    ------
+    Progress
+        Once a block and stage.
+
+    Returns
+    -------
+    Regions
+        Its height is a `Height`.
+    """
+    if settings.method != "watershed":
+        raise ValueError(f"settings.method must be 'watershed', not {settings.method!r}")
+    work = _Work(foreground, boundary, seeds, settings, relative_spacing(spacing))
+    most //= workers()
+    yield from each(cut(boundary.shape, [_FIRST_REACH] * 3, most), work.measured, work.note_measured, STAGES[0])
+    diameter = work.measure.diameter(boundary.shape)
+    blocks = cut(boundary.shape, halo_of(reach * diameter, work.unit), most)
+    work.start(diameter)
+    yield from each(blocks, work.closed, work.note_closed, STAGES[1])
+    diameter = work.measure.diameter(boundary.shape)
+    blocks = cut(boundary.shape, halo_of(reach * diameter, work.unit), most)
+    work.start(diameter)
+    yield from each(blocks, work.placed, work.note_placed, STAGES[3])
+    work.starts = _numbered(work.found, blocks, boundary.shape, 26 if seeds is None else 6)
+    height = Height(boundary, work.distance, float(work.distance.max(initial=0)))
+    labels = np.zeros(boundary.shape, np.uint32)
+
+    def note(block: Block, grown: NDArray[np.uint32] | None) -> None:
+        if grown is not None:
+            labels[block.core.slices] = grown
+
+    yield from each(blocks, lambda block: work.grown(block, height), note, STAGES[4])
+    return Regions(labels, height, diameter, work.unit, boundary.shape)
+
+
+class _Work:
+    """What is known of a stack after each pass over its blocks.
+
+    Each pass has a method that works on a block, in any thread, and changes nothing, and one that notes what came of
+    it.
+    """
+
+    def __init__(
+        self, foreground: ArrayLike, boundary: ArrayLike, seeds: ArrayLike | None, settings: Watershed, unit: Unit
+    ) -> None:
+        self._foreground, self._boundary, self._seeds = foreground, boundary, seeds
+        self._settings, self.unit = settings, unit
+        self._shape = z, y, x = boundary.shape
+        self._stack = Stack(shape=(z, y, x), diameter=0.0)
+        self._state = np.zeros(self._shape, np.uint8)
+        self.measure = _Measure()
+        self.distance = np.zeros(self._shape, np.float16)
+        self.found: list[_Seeds] = []
+        self.starts = _NO_SEEDS
+
+    def start(self, diameter: float) -> None:
+        """Begin a pass in which a typical cell has this diameter."""
+        self._stack = replace(self._stack, diameter=diameter)
+        self.measure = _Measure()
+
+    def measured(self, block: Block) -> NDArray[np.float32] | None:
+        """Return the distances to walls in a block; None where there is no tissue."""
+        tissue = self._tissue(*self._maps(block))
+        return None if tissue is None else tissue.distance[block.inner]
+
+    def note_measured(self, _block: Block, distance: NDArray[np.float32] | None) -> None:
+        if distance is not None:
+            self.measure.add(distance)
+
+    def closed(self, block: Block) -> Tissue | None:
+        """Return the tissue of a block and around it, holes between walls closed."""
+        foreground, boundary = self._maps(block)
+        tissue = self._tissue(foreground, boundary)
+        if tissue is None or self._settings.closing >= 1:
+            return tissue
+        return closed(tissue, boundary, self._settings, self.unit, self._stack, AFRESH)
+
+    def note_closed(self, block: Block, tissue: Tissue | None) -> None:
+        if tissue is not None:
+            self._state[block.core.slices] = tissue.mask[block.inner]
+            self.measure.add(tissue.distance[block.inner])
+
+    def placed(self, block: Block) -> tuple[Tissue, NDArray[np.uint32]] | None:
+        """Return the tissue of a block and around it, and its seeds."""
+        mask = (self._state[block.outer.slices] & _TISSUE) > 0
+        if not mask.any():
+            return None
+        _, boundary = self._maps(block)
+        tissue = measured(mask, mask & (boundary <= self._settings.boundary_threshold), self.unit, self._stack)
+        tissue = without_small_walls(tissue, self._settings, self.unit)
+        if self._seeds is None:
+            return tissue, placed(tissue, self._settings, self.unit, AFRESH, "seeds")
+        return tissue, predicted_seeds(np.asarray(self._seeds[block.outer.slices]), self._settings, tissue.mask)
+
+    def note_placed(self, block: Block, found: tuple[Tissue, NDArray[np.uint32]] | None) -> None:
+        if found is None:
+            return
+        tissue, starts = found
+        core, inner = block.core.slices, block.inner
+        self.distance[core] = tissue.distance[inner]
+        # Another bit than that which blocks beside this one are reading.
+        self._state[core] |= np.uint8(_OPEN) * (tissue.mask | tissue.interior)[inner]
+        own = np.nonzero(starts[inner])
+        places = np.ravel_multi_index([n + i for n, i in zip(own, block.core.start, strict=True)], self._shape)
+        self.found.append(_Seeds(places, starts[inner][own]))
+
+    def grown(self, block: Block, height: Height) -> NDArray[np.uint32] | None:
+        """Return the regions of a block."""
+        state = self._state[block.outer.slices]
+        if not (state[block.inner] & _TISSUE).any():
+            return None
+        starts = self.starts.within(block.outer, self._shape)
+        found = flood(height[block.outer.slices], starts, state > 0, self._settings.backend)[block.inner]
+        found[(state[block.inner] & _TISSUE) == 0] = 0
+        return found
+
+    def _maps(self, block: Block) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        foreground, boundary = (
+            np.ascontiguousarray(one[block.outer.slices], np.float32) for one in (self._foreground, self._boundary)
+        )
+        check_probabilities(foreground, boundary, None)
+        return foreground, boundary
+
+    def _tissue(self, foreground: NDArray[np.float32], boundary: NDArray[np.float32]) -> Tissue | None:
+        mask = foreground >= self._settings.foreground_threshold
+        if not mask.any():
+            return None
+        return measured(mask, mask & (boundary <= self._settings.boundary_threshold), self.unit, self._stack)
+
+
+def halo_of(reach: float, unit: Unit) -> list[int]:
+    """Return a distance in voxels along each axis."""
+    return [math.ceil(reach / edge) for edge in unit]
+
+
+def _numbered(found: list[_Seeds], blocks: Sequence[Block], shape: Sequence[int], connectivity: int) -> _Seeds:
+    """Return the seeds of all blocks, those as one that touch across a face of two blocks."""
+    ids, highest = [], 0
+    for one in found:
+        ids.append(one.ids.astype(np.int64) + highest)
+        highest += int(one.ids.max(initial=0))
+    if not highest:
+        return _NO_SEEDS
+    places = np.concatenate([one.places for one in found])
+    order = np.argsort(places, kind="stable")
+    places, number = places[order], np.concatenate(ids)[order]
+    parents = np.arange(highest + 1)
+
+    def root(i: int) -> int:
+        while parents[i] != i:
+            parents[i] = parents[parents[i]]
+            i = parents[i]
+        return i
+
+    at = np.stack(np.unravel_index(places, tuple(shape)))
+    borders = [np.unique([block.core.stop[axis] for block in blocks]) for axis in range(3)]
+    for offset in itertools.product((-1, 0, 1), repeat=3):
+        if offset <= (0, 0, 0) or (connectivity == 6 and np.abs(offset).sum() != 1):
+            continue
+        beyond = at + np.array(offset)[:, None]
+        crosses = np.zeros(len(places), np.bool_)
+        for axis in range(3):
+            here, there = (np.searchsorted(borders[axis], one[axis], "right") for one in (at, beyond))
+            crosses |= here != there
+        crosses &= np.all((beyond >= 0) & (beyond < np.array(shape)[:, None]), axis=0)
+        mine = np.flatnonzero(crosses)
+        target = np.ravel_multi_index(tuple(beyond[:, mine]), tuple(shape))
+        match = np.minimum(np.searchsorted(places, target), len(places) - 1)
+        hit = places[match] == target
+        for a, b in zip(number[mine[hit]].tolist(), number[match[hit]].tolist(), strict=True):
+            low, high = sorted((root(a), root(b)))
+            parents[high] = low
+    roots = np.array([root(i) for i in range(highest + 1)])
+    _, first, inverse = np.unique(roots[number], return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.uint32)  # in the order of their first voxels, as of the whole stack
+    rank[np.argsort(first)] = np.arange(1, len(first) + 1, dtype=np.uint32)
+    return _Seeds(places, rank[inverse])
