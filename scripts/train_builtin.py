@@ -87,7 +87,8 @@ def validation_stacks(make: Callable[[int], TrainingStack], count: int) -> list[
 def main() -> None:
     """Train, tune, save."""
     options = _options()
-    given: dict[str, Any] = {"optimise": {} if options.minutes is None else {"minutes": options.minutes}}
+    budget = {"minutes": options.minutes, "epochs": options.epochs, "steps_per_epoch": options.steps_per_epoch}
+    given: dict[str, Any] = {"optimise": {name: value for name, value in budget.items() if value is not None}}
     if options.init is not None:
         given["transfer"] = {"strategy": "all", "start": options.init}
     recipe = TrainRecipe.model_validate(given).over(read_train_recipe(options.recipe).model_dump(exclude_unset=True))
@@ -157,6 +158,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--validation", type=int, default=N_VALIDATION, help="synthetic stacks to score on")
     parser.add_argument("--init", help="start from the weights of this model instead of random ones")
     parser.add_argument("--minutes", type=float, help="time budget instead of the recipe's")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--steps-per-epoch", type=int, help="instead of the recipe's")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples ahead")
     parser.add_argument("-o", "--output", type=Path, default=Path("src/napari_scutoid/models/builtin"))
     return parser.parse_args()
