@@ -115,7 +115,7 @@ def test_the_copied_command_gives_the_identical_labels(tmp_path):
         voxel_size_um=volume.voxel_size_um,
         output=output,
     )
-    for word in ("predict.device=cpu", "predict.precision=", "predict.pass_voxels="):
+    for word in ("predict.device=cpu", "predict.backend=openvino", "predict.precision=", "predict.pass_voxels="):
         assert word in command
     program, *arguments = shlex.split(command)
     assert program == "scutoid"
@@ -128,7 +128,7 @@ def test_the_copied_command_gives_the_identical_labels(tmp_path):
 
 
 def test_the_copied_command_of_a_batch_gives_the_identical_labels(tmp_path):
-    stacks = (a_stack(tmp_path, "small", (16, 20, 30)), a_stack(tmp_path, "large", (16, 32, 44)))
+    stacks = (a_stack(tmp_path, "small", (16, 20, 30)), a_stack(tmp_path, "large", (16, 32, 76)))
     settings = {"rescale": {"mode": "none"}, "watershed": {"foreground_threshold": 0.3}, "predict": {"memory_gb": 0.01}}
     job = with_even_passes(BatchJob(Recipe.model_validate(settings), "builtin", "raw", voxel_size_um=(0.5, 0.2, 0.2)))
     there, again = tmp_path / "there", tmp_path / "again"

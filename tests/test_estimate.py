@@ -88,8 +88,12 @@ def test_what_does_not_fit_is_told(rescale, size, told):
     assert bool(told) == bool(warnings)
 
 
-def test_a_graphics_card_takes_the_pass_out_of_the_computers_memory(monkeypatch):
-    monkeypatch.setattr("napari_scutoid.network.device.choose_device", lambda _: None)
+def test_mirror_images_take_eight_times_the_network():
+    mirrored = Recipe.model_validate({"rescale": {"mode": "none"}, "predict": {"flips": True}})
+    assert found(recipe=mirrored).parts[1] == pytest.approx(8 * found().parts[1])
+
+
+def test_a_graphics_card_takes_the_pass_out_of_the_computers_memory():
     recipe = Recipe.model_validate({"rescale": {"mode": "none"}, "predict": {"pass_voxels": 10**7}})
     wide = CONFIG.model_copy(update={"architecture": Architecture(plan=((64, 64), (128, 128)))})
     card = dataclasses.replace(FACTS, device="cuda")
@@ -109,7 +113,8 @@ def test_a_forecast_measures_once_and_remembers(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_scutoid.network.device.bf16_gain", lambda _: 1.0)
     monkeypatch.setattr(module, "_timed", lambda: timed.append("cells") or 2e-6)
     volume = Volume(np.zeros((8, 16, 16), np.uint8), SIZE)
-    recipe = Recipe.model_validate({"rescale": {"cell_diameter": 16.0}, "predict": {"device": "cpu"}})
+    plain = {"device": "cpu", "backend": "torch"}
+    recipe = Recipe.model_validate({"rescale": {"cell_diameter": 16.0}, "predict": plain})
     first = drain(forecast(volume, recipe, CONFIG, cache=tmp_path))
     monkeypatch.setattr("napari_scutoid.network.speed._timed", lambda *_: pytest.fail("measured again"))
     assert drain(forecast(volume, recipe, CONFIG, cache=tmp_path)).estimate == first.estimate
@@ -119,7 +124,7 @@ def test_a_forecast_measures_once_and_remembers(tmp_path, monkeypatch):
     assert first.free_bytes > 0 and first.cell_size is None
     assert math.isfinite(first.estimate.seconds)
     with pytest.raises(ValueError, match="no contrast"):
-        drain(forecast(volume, Recipe(), CONFIG, cache=tmp_path))
+        drain(forecast(volume, Recipe.model_validate({"predict": plain}), CONFIG, cache=tmp_path))
 
 
 def test_the_way_to_cells_can_be_timed(tmp_path):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_scutoid.recipe import Recipe
     from napari_scutoid.volume import Source
 
-USED = ("device", "precision", "pass_voxels")
+USED = ("device", "backend", "precision", "pass_voxels")
 """What a prediction decides by itself where the recipe does not say it, and two runs must share to be identical.
 
 Not the tile: unless it was stated, tiles are only what the gate decides on, and passes are put together from them.

@@ -43,6 +43,8 @@ START = 0.5
 """Seconds to load the model."""
 HELD = 100 * 2**20
 """Bytes that libraries take when they first compute."""
+OWN_MEMORY = ("cpu", "xpu")
+"""Devices that compute in the computer's own memory."""
 NETWORK_STEP = "Predicting"
 """`napari_scutoid.network.predict.STEP`, which cannot be imported here without torch."""
 BLOCK = (48, 64, 64)
@@ -170,7 +172,7 @@ def forecast(
 
     yield Progress("Looking at the device")
     predict = recipe.predict
-    facts = describe_device(predict.device, predict.precision, cache=kept("bf16_gain.json"))
+    facts = describe_device(predict.device, predict.precision, predict.backend, cache=kept("bf16_gain.json"))
     yield Progress("Timing the network")
     prediction = seconds_per_voxel(config, facts, cache=kept("seconds_per_voxel.json"))
     yield Progress("Timing the way to cells")
@@ -219,7 +221,7 @@ def estimate(
     ValueError
         When the recipe needs what is not known.
     """
-    from napari_scutoid.network.predict import bytes_per_voxel
+    from napari_scutoid.network.passes import bytes_per_voxel
     from napari_scutoid.steps.rescale import distortion_warning, rescaled_shape, target_factors
 
     recipe = settings_for(recipe, config)
@@ -241,12 +243,12 @@ def estimate(
     most = before + in_network + in_cells + last
 
     outputs = 4 * len(config.outputs) * working
-    at_once = max(passes) * bytes_per_voxel(config.architecture, len(config.outputs), facts.precision)
+    at_once = max(passes) * bytes_per_voxel(config.architecture, len(config.outputs), facts)
     rescaled = 0 if grid == tuple(shape) else 4 * working
     coarse = 4 * shape[0] * grid[1] * grid[2] if rescaled else 0
     peak = HELD + max(
         rescaled + coarse,
-        rescaled + outputs + (at_once if facts.device == "cpu" else 0),
+        rescaled + outputs + (at_once if facts.device in OWN_MEMORY else 0),
         rescaled + BYTES_PER_VOXEL * working,
         rescaled + outputs + 4 * working + 4 * stack,
     )
@@ -294,26 +296,14 @@ def _timed() -> float:
 
 def _passes(grid: Triple, recipe: Recipe, config: ModelConfig, facts: DeviceFacts) -> list[int]:
     """Return the voxels of each pass, if tissue fills the stack."""
-    from napari_scutoid.network.device import choose_device
-    from napari_scutoid.network.predict import SMALL_TILE, halo_for, largest_pass
-    from napari_scutoid.network.tiles import Grid, gather
+    from napari_scutoid.network.passes import MIRRORED, grid_for, largest_pass, tiles_for
 
     settings, architecture = recipe.predict, config.architecture
-    halo = halo_for(architecture, settings.halo)
-    sides = zip(settings.tile or (SMALL_TILE,) * 3, architecture.multiple, strict=True)
-    z, y, x = (-(-side // step) * step for side, step in sides)
-    tiles = Grid(grid, (z, y, x))
-    if settings.tile is None:
-        largest = settings.pass_voxels or largest_pass(
-            config, choose_device(facts.device), facts.precision, settings.memory_gb
-        )
-        boxes = gather(np.ones(tiles.counts, dtype=bool), tiles, halo, largest)
-    else:
-        boxes = [box for _, box in tiles.boxes()]
-    if len(boxes) > 1 and _sees_the_tile(architecture):
-        # Its tiles are computed with an overlap in which they are blended.
-        halo = (halo[0] * 3 // 2, halo[1] * 3 // 2, halo[2] * 3 // 2)
-    return [box.grown(halo, grid).voxels for box in boxes]
+    cells = grid_for(grid, architecture, settings)
+    wanted = np.ones(cells.counts, dtype=bool)
+    blended = _sees_the_tile(architecture)
+    tiles = tiles_for(wanted, cells, architecture, settings, largest_pass(config, facts, settings), blended=blended)
+    return [tile.read.voxels for tile in tiles] * (MIRRORED if settings.flips else 1)
 
 
 def _sees_the_tile(architecture: Architecture) -> bool:

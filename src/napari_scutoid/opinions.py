@@ -32,7 +32,7 @@ OTHER = Recipe.model_validate({"watershed": {"seeds": "maxima"}, "partition": {"
 """A post-processing that errs elsewhere than the default: walls alone decide, where the default asks shapes, too."""
 
 
-OF_THE_COMPUTER = ("device", "precision", "memory_gb", "pass_voxels")
+OF_THE_COMPUTER = ("device", "backend", "precision", "memory_gb", "pass_voxels")
 """Settings of a prediction that say how it is computed, not what."""
 _DEEPEST = 8
 _SAME_EDGE = 0.75

@@ -76,7 +76,7 @@ def test_an_unwritable_cache_is_no_error(gains, tmp_path):
 )
 def test_a_device_says_what_it_is_and_why(gains, tmp_path, gain, setting, precision, words):
     gains.append(gain)
-    facts = describe_device("cpu", setting, cache=tmp_path / "gain.json")
+    facts = describe_device("cpu", setting, "torch", cache=tmp_path / "gain.json")
     assert (facts.device, facts.precision) == ("cpu", precision)
     assert f"Processor, {torch.get_num_threads()} threads, " in str(facts)
     assert words in str(facts) and "GB of memory free" in str(facts)

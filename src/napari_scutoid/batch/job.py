@@ -15,7 +15,7 @@ from napari_scutoid.recipe import Predict, Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MACHINE = ("device", "memory_gb", "pass_voxels")
+MACHINE = ("device", "backend", "memory_gb", "pass_voxels")
 """Settings of the prediction that say where it runs and not what it does: another machine may go on with a batch."""
 SPARED = 0.2
 """Share of a pass's memory that a batch does without, so that all its stacks have it, whatever else is opened."""
@@ -165,7 +165,7 @@ def with_even_passes(job: BatchJob) -> BatchJob:
         When there is no such device.
     """
     from napari_scutoid.network.device import choose_device, free_memory
-    from napari_scutoid.network.predict import MEMORY_SHARE
+    from napari_scutoid.network.passes import MEMORY_SHARE
 
     predict = job.recipe.predict
     if predict.pass_voxels is not None:

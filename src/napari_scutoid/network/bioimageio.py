@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.atomic import replacing
 from napari_scutoid.network.checkpoint import load_model
-from napari_scutoid.network.predict import halo_for
+from napari_scutoid.network.passes import halo_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

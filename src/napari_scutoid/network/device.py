@@ -1,7 +1,8 @@
-"""Which device to compute on, in which precision, and how much memory it has left."""
+"""What computes, on which device, in which precision, and how much memory it has left."""
 
 from __future__ import annotations
 
+import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.network.measured import cache_file, machine, remembered
 
 Precision = Literal["fp32", "bf16"]
+BackendName = Literal["torch", "openvino"]
+NAMES = {"torch": "PyTorch", "openvino": "OpenVINO"}
 HOPELESS = 0.3
 """Gain of a small block below which a larger one is not tried."""
 ENOUGH_S = 0.5
@@ -24,13 +27,15 @@ WORTH_IT = 1.1
 
 
 def choose_device(setting: str = "auto") -> torch.device:
-    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    """Return the device for ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu`` (an Intel graphics chip).
 
     Raises
     ------
     ScutoidError
         When a device is asked for that this machine does not have.
     """
+    if setting == "xpu":
+        return _intel_graphics()
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if setting == "auto":
         setting = next(name for name, there in available.items() if there)
@@ -43,13 +48,85 @@ def choose_device(setting: str = "auto") -> torch.device:
     return torch.device(setting)
 
 
-def choose_precision(setting: str, device: torch.device, *, cache: Path | None = None) -> Precision:
-    """Return the precision to compute in; ``auto`` takes bf16 where it was measured to be faster.
+def _intel_graphics() -> torch.device:
+    from napari_scutoid.network.openvino_backend import intel_graphics
+
+    if intel_graphics() is None:
+        raise ScutoidError(
+            "Device xpu cannot be used",
+            "OpenVINO is not installed, or does not find an Intel graphics chip on this machine",
+            "choose 'auto' or 'cpu', or install OpenVINO (pip install 'napari-scutoid[openvino]') and Intel's driver",
+        )
+    return torch.device("xpu")
+
+
+def choose_backend(setting: str, device: torch.device, precision: str = "auto") -> tuple[BackendName, str]:
+    """Return which library computes, and why, in words where it has to be told.
+
+    Parameters
+    ----------
+    setting : {"auto", "torch", "openvino"}
+        Auto takes OpenVINO where it is installed and a processor computes that it is made for.
+    device : torch.device
+    precision : {"auto", "fp32", "bf16"}
+        As it is asked for.
+
+    Raises
+    ------
+    ScutoidError
+        When a library is asked for that cannot compute there.
+    """
+    only = "openvino" if device.type == "xpu" else None if device.type == "cpu" else "torch"
+    if only is not None and setting not in ("auto", only):
+        raise _no_backend(setting, f"{NAMES[setting]} does not compute on the device {device.type}")
+    if setting == "torch" or only == "torch":
+        return "torch", ""
+    problem = _problem_of_openvino(device, precision)
+    if problem is None and (setting == "openvino" or only or platform.machine().lower() in ("x86_64", "amd64")):
+        return "openvino", "OpenVINO computes, which is installed." if setting == "auto" else ""
+    if setting == "openvino" or only:
+        raise _no_backend("openvino", problem or "")
+    return "torch", "" if problem in (None, _MISSING) else f"PyTorch computes: {problem}."
+
+
+_MISSING = "it is not installed"
+
+
+def _no_backend(name: str, why: str) -> ScutoidError:
+    return ScutoidError(
+        f"{NAMES[name]} cannot compute this",
+        why,
+        "set predict.backend and predict.precision to auto; OpenVINO is installed by "
+        "pip install 'napari-scutoid[openvino]'",
+    )
+
+
+def _problem_of_openvino(device: torch.device, precision: str) -> str | None:
+    from napari_scutoid.network import openvino_backend
+
+    if not openvino_backend.is_installed():
+        return _MISSING
+    try:
+        if precision == "bf16" and not openvino_backend.has_bf16(device):
+            return "OpenVINO has no bf16 on this device"
+        openvino_backend.load()
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"OpenVINO is installed but does not work here ({error})"
+    return None
+
+
+def choose_precision(
+    setting: str, device: torch.device, backend: BackendName = "torch", *, cache: Path | None = None
+) -> Precision:
+    """Return the precision to compute in; ``auto`` takes bf16 where it is faster.
+
+    For PyTorch that is measured. OpenVINO says whether the device has instructions for it.
 
     Parameters
     ----------
     setting : {"auto", "fp32", "bf16"}
     device : torch.device
+    backend : {"torch", "openvino"}
     cache : path, optional
         File that remembers measurements; by default in the user's cache folder. One that is damaged or cannot be
         written only costs measuring again.
@@ -58,6 +135,10 @@ def choose_precision(setting: str, device: torch.device, *, cache: Path | None =
         return "fp32"
     if setting == "bf16":
         return "bf16"
+    if backend == "openvino":
+        from napari_scutoid.network.openvino_backend import has_bf16
+
+        return "bf16" if has_bf16(device) else "fp32"
     if device.type == "mps":  # its bf16 depends on the system's version, and fails rather than falls back
         return "fp32"
     return "bf16" if _known_gain(device, cache) >= WORTH_IT else "fp32"
@@ -70,14 +151,16 @@ class DeviceFacts:
     Parameters
     ----------
     device : str
-        ``cpu``, ``cuda`` or ``mps``.
+        ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     name : str
         As a person calls it.
     free_bytes : int
         Memory of the device that can still be allocated.
     precision : {"fp32", "bf16"}
     why : str
-        Why this device and this precision, in words.
+        Why this device, this precision and this backend, in words.
+    backend : {"torch", "openvino"}
+        The library that computes.
     """
 
     device: str
@@ -85,45 +168,60 @@ class DeviceFacts:
     free_bytes: int
     precision: Precision
     why: str
+    backend: BackendName = "torch"
 
     def __str__(self) -> str:
         return f"{self.name}, {self.free_bytes / 1e9:.1f} GB of memory free. {self.why}"
 
 
-def describe_device(setting: str = "auto", precision: str = "auto", *, cache: Path | None = None) -> DeviceFacts:
-    """Return what a prediction with these settings would compute on.
+def describe_device(
+    setting: str = "auto", precision: str = "auto", backend: str = "auto", *, cache: Path | None = None
+) -> DeviceFacts:
+    """Return what a prediction with these settings would compute on, and with.
 
     Parameters
     ----------
-    setting : {"auto", "cpu", "cuda", "mps"}
+    setting : {"auto", "cpu", "cuda", "mps", "xpu"}
     precision : {"auto", "fp32", "bf16"}
+    backend : {"auto", "torch", "openvino"}
     cache : path, optional
         As for `choose_precision`.
 
     Raises
     ------
     ScutoidError
-        As `choose_device`.
+        As `choose_device` and `choose_backend`.
     """
     device = choose_device(setting)
-    chosen = choose_precision(precision, device, cache=cache)
-    if device.type == "cuda":
-        name = f"Graphics card {torch.cuda.get_device_name(device)}"
-    else:
-        name = f"Processor, {torch.get_num_threads()} threads" if device.type == "cpu" else "Graphics card of this Mac"
+    library, note = choose_backend(backend, device, precision)
+    chosen = choose_precision(precision, device, library, cache=cache)
     digits = "16-bit" if chosen == "bf16" else "32-bit"
     if precision != "auto":
         reason = "as you chose"
+    elif library == "openvino":
+        reason = f"this device has {'' if chosen == 'bf16' else 'no '}bf16"
     elif device.type == "mps":
         reason = "bf16 is not reliable on it"
     elif chosen == "bf16":
         reason = f"bf16 is {_known_gain(device, cache):.1f} times as fast here"
     else:
         reason = "bf16 is no faster here"
-    words = f"{digits}: {reason}."
+    words = [f"{digits}: {reason}."]
     if setting == "auto" and device.type == "cpu":
-        words += " No graphics card that PyTorch can use was found."
-    return DeviceFacts(device.type, name, free_memory(device), chosen, words)
+        words.append("No graphics card that PyTorch can use was found.")
+    if note:
+        words.append(note)
+    return DeviceFacts(device.type, _name(device), free_memory(device), chosen, " ".join(words), library)
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"Graphics card {torch.cuda.get_device_name(device)}"
+    if device.type == "xpu":
+        from napari_scutoid.network.openvino_backend import intel_graphics
+
+        return f"Graphics chip {intel_graphics()}"
+    return f"Processor, {torch.get_num_threads()} threads" if device.type == "cpu" else "Graphics card of this Mac"
 
 
 def _known_gain(device: torch.device, cache: Path | None) -> float:
@@ -180,7 +278,11 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     message = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in message or "out of memory" in message or "not enough memory" in message
+        "can't allocate memory" in message
+        or "out of memory" in message
+        or "not enough memory" in message
+        or "bad_alloc" in message
+        or "bad allocation" in message
     )
 
 

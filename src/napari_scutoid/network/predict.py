@@ -6,62 +6,60 @@ field, and only its core is kept. Tiles start at multiples of the network's pool
 in every tile; what is missing to a multiple at the far borders is reflected, which is also what an untiled pass does.
 A tile therefore computes the same numbers as one pass over the whole stack, with less arithmetic than a reflected
 margin around the stack would cost.
+
+While the network computes a tile, the next one is read and the one before is written.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.network.device import (
-    channels_last,
-    choose_device,
-    choose_precision,
-    free_memory,
-    out_of_memory,
-)
+from napari_scutoid.network.backends import make_backend
+from napari_scutoid.network.blend import BLENDED, Blend, sees_the_tile
 from napari_scutoid.network.gate import find_tissue
-from napari_scutoid.network.tiles import Box, Grid, gather
+from napari_scutoid.network.passes import SMALL_TILE as SMALL_TILE
+from napari_scutoid.network.passes import blend_width, grid_for, halo_for, largest_pass, tiles_for
+from napari_scutoid.network.tiles import Box, round_up
 from napari_scutoid.network.tissue_classifier import classify_tissue, knows_cells_of
-from napari_scutoid.network.unet import activate, receptive_field
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
+    from torch import nn
 
-    from napari_scutoid.network.config import Architecture, ModelConfig, Output, Triple
-    from napari_scutoid.network.device import Precision
+    from napari_scutoid.network.backends import Backend
+    from napari_scutoid.network.config import ModelConfig, Triple
+    from napari_scutoid.network.device import BackendName, Precision
+    from napari_scutoid.network.tiles import Grid, Tile
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Predict
     from napari_scutoid.volume import ArrayLike
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 STEP = "Predicting"
-SMALL_TILE = 16
-"""Voxels along an axis of the tiles that the gate decides on."""
 LARGE_CELL = 1.5
 """Diameter of a large cell, in typical cells."""
-LARGEST = {"cpu": 8 * 2**20, "mps": 8 * 2**20, "cuda": 16 * 2**20}
-"""Voxels in one pass, however much memory there is: a pass is what Cancel waits for, and larger ones gain nothing."""
-MEMORY_SHARE = 0.6
-"""Share of the free memory that a pass may take; the rest is for the stack, the results and other programs."""
+MIRRORINGS = tuple(axes for n in range(4) for axes in itertools.combinations((-3, -2, -1), n))
+"""Axes of z, y, x along which a tile is mirrored, the tile as it is first."""
 
 
 class Normaliser(Protocol):
     """What turns raw intensities into the network's input, the same way in every tile."""
 
     def apply(self, block: Any, /) -> NDArray[np.float32]:
-        """Return the normalised block."""
+        """Return the normalised block; called from several threads."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,19 +71,23 @@ class Prediction:
     probabilities : array-like, shape (n_outputs, z, y, x)
         The array that was given, or a new float32 one.
     tiles, tiles_skipped : int
-        Tiles of the stack, and those of them that never went through the network.
+        Tiles that the gate decided on, and those of them that it left empty.
     tile : (int, int, int)
         Their size in voxels.
     passes : int
         Passes through the network; neighbouring tiles share one.
+    pass_shape : (int, int, int)
+        Voxels of the last pass, margins included; all have the same unless the memory did not suffice.
     voxels_computed : int
         Voxels that went through the network, margins included.
     pass_voxels : int
         The most that a pass might have had.
     halo : (int, int, int)
         Margin around a pass, in voxels.
-    device, precision : str
-        Where and how it was computed.
+    device, precision, backend : str
+        Where and how it was computed, and by what.
+    why : str
+        Why there, so and by that.
     warnings : tuple of str
         What a person should know about the result.
     """
@@ -95,11 +97,14 @@ class Prediction:
     tiles_skipped: int
     tile: Triple
     passes: int
+    pass_shape: Triple
     voxels_computed: int
     pass_voxels: int
     halo: Triple
     device: str
     precision: Precision
+    backend: BackendName
+    why: str
     warnings: tuple[str, ...] = ()
 
 
@@ -121,13 +126,14 @@ def predict(
     config : ModelConfig
         Its configuration.
     data : ArrayLike, shape (z, y, x)
-        Raw intensities; lazy arrays are read a tile at a time.
+        Raw intensities; lazy arrays are read a tile at a time, from a thread.
     statistics : object with ``apply``
         How to normalise a block, e.g. `steps.normalise.IntensityStatistics`.
     settings : Predict
-        Device, precision, tiles and the gate that skips what holds no tissue.
+        Device, backend, precision, tiles and the gate that skips what holds no tissue.
     out : array of floats, shape (n_outputs, z, y, x), optional
-        NumPy array, HDF5 or zarr data set that receives the probabilities; by default a new float32 array.
+        NumPy array, HDF5 or zarr data set that receives the probabilities, from a thread; by default a new float32
+        array.
 
     Yields
     ------
@@ -142,88 +148,58 @@ def predict(
     Raises
     ------
     ScutoidError
-        When the margin is smaller than the receptive field, the device does not exist, or the memory does not
-        suffice for the smallest tile.
+        When the margin is smaller than the receptive field, the device does not exist, the backend cannot compute the
+        network, or the memory does not suffice for the smallest tile.
     ValueError
         When an array has the wrong shape.
     """
     shape = _checked_shape(data, config, out)
-    halo = halo_for(config.architecture, settings.halo)
-    multiple = config.architecture.multiple
-    device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
-    network = _Network(module, config.outputs, device, precision)
-
-    largest = settings.pass_voxels or largest_pass(config, device, precision, settings.memory_gb)
-    grid, boxes = yield from _plan(data, shape, config, settings, halo, largest)
+    architecture = config.architecture
+    halo = halo_for(architecture, settings.halo)
+    backend, facts = make_backend(module, config, settings)
+    largest = largest_pass(config, facts, settings)
+    grid = grid_for(shape, architecture, settings)
+    wanted = yield from wanted_tiles(data, grid, config, settings)
 
     target = np.zeros((len(config.outputs), *shape), dtype=np.float32) if out is None else out
     empty = [float(output.name == "background") for output in config.outputs]
     if out is not None or any(empty):
         _fill(target, empty)
-    blend: _Blend | None = None
-
-    pending = deque(boxes)
-    done = computed = 0
-    limit: int | None = None
-    yield Progress(STEP, 0, len(pending))
-    while pending:
-        if blend is None and network.sees_the_tile and len(pending) > 1:
-            blend = _Blend(len(config.outputs), shape, _half(halo, multiple))
-        box = pending.popleft()
-        core = box if blend is None else box.grown(blend.overlap, shape)
-        read = core.grown(halo, shape)
-        result = None if limit is not None and read.voxels >= limit else network.run(data, statistics, core, read)
-        if result is None:
-            # Tiles as large as one that did not fit would not fit either, so they are halved untried.
-            limit = read.voxels if limit is None else min(limit, read.voxels)
-            halves = box.halves(multiple)
-            if halves is None:
-                raise ScutoidError(
-                    "The stack could not be segmented",
-                    f"the memory does not suffice even for a tile of {read.shape} voxels",
-                    "close other programs, rescale the stack to a coarser grid, or use a smaller model",
-                )
-            pending.extendleft(reversed(halves))
-            continue
-        if blend is None:
-            for channel, values in enumerate(result):
-                target[(channel, *core.slices)] = values
-        else:
-            blend.add(core, result)
-        done += 1
-        computed += read.voxels
-        yield Progress(STEP, done, done + len(pending))
-    if blend is not None:
-        blend.write(target)
-    sent = np.zeros(grid.counts, dtype=bool)
-    for index, box in grid.boxes():
-        sent[index] = any(box.intersection(other) is not None for other in boxes)
+    blended = sees_the_tile(module)
+    job = _Job(data, statistics, target, grid, wanted, empty, architecture.multiple)
+    tiles = tiles_for(wanted, grid, architecture, settings, largest, blended=blended)
+    while tiles:
+        if blended and job.blend is None and len(tiles) > 1:
+            job.blend = Blend(len(config.outputs), shape, blend_width(halo, architecture.multiple))
+        try:
+            yield from _run(job, tiles, backend, MIRRORINGS if settings.flips else MIRRORINGS[:1])
+            break
+        except MemoryError:
+            # What is finished stays; the rest is cut into tiles of half the size, whatever was stated.
+            failed = tiles[0].read
+            largest = min(largest, failed.voxels) // 2
+            settings = settings.model_copy(update={"tile": None})
+            tiles = tiles_for(job.missing(), grid, architecture, settings, largest, blended=blended)
+            if tiles and tiles[0].read.voxels >= failed.voxels:
+                raise _no_memory(failed.shape) from None
+    if job.blend is not None:
+        job.blend.write(target)
     return Prediction(
         probabilities=target,
-        tiles=sent.size,
-        tiles_skipped=int((~sent).sum()),
+        tiles=wanted.size,
+        tiles_skipped=int((~wanted).sum()),
         tile=grid.tile,
-        passes=done,
-        voxels_computed=computed,
+        passes=job.passes,
+        pass_shape=tiles[0].read.shape if tiles else (0, 0, 0),
+        voxels_computed=job.voxels,
         pass_voxels=largest,
         halo=halo,
-        device=device.type,
-        precision=precision,
-        warnings=() if blend is None else (_BLENDED,),
+        device=facts.device,
+        precision=facts.precision,
+        backend=facts.backend,
+        why=facts.why,
+        warnings=() if job.blend is None else (BLENDED,),
     )
-
-
-def _plan(
-    data: ArrayLike, shape: Triple, config: ModelConfig, settings: Predict, halo: Triple, largest: int
-) -> Steps[tuple[Grid, list[Box]]]:
-    """Return the tiles of a stack, and the boxes that go through the network one by one."""
-    tile = _round_up(settings.tile or (SMALL_TILE,) * 3, config.architecture.multiple)
-    grid = Grid(shape, tile)
-    wanted = yield from wanted_tiles(data, grid, config, settings)
-    if settings.tile is None:
-        return grid, gather(wanted, grid, halo, largest)
-    return grid, [box for index, box in grid.boxes() if wanted[index]]
 
 
 def wanted_tiles(data: ArrayLike, grid: Grid, config: ModelConfig, settings: Predict) -> Steps[NDArray[np.bool_]]:
@@ -241,158 +217,130 @@ def wanted_tiles(data: ArrayLike, grid: Grid, config: ModelConfig, settings: Pre
     return wanted
 
 
-def halo_for(architecture: Architecture, requested: Triple | None = None) -> Triple:
-    """Return the margin around a tile: the receptive field, or a larger one if requested, in steps of the pooling.
+@dataclass(slots=True, eq=False)
+class _Job:
+    """What tiles are read from and written to, and how far this is."""
 
-    Raises
-    ------
-    ScutoidError
-        When the requested margin is smaller than the receptive field along an axis.
+    data: ArrayLike
+    statistics: Normaliser
+    target: Any
+    grid: Grid
+    wanted: NDArray[np.bool_]
+    empty: Sequence[float]
+    multiple: Triple
+    blend: Blend | None = None
+    passes: int = 0
+    voxels: int = 0
+    finished: list[Box] = field(default_factory=list)
+
+    def read(self, tile: Tile) -> NDArray[np.float32]:
+        """Return a tile's normalised intensities (1, 1, z, y, x), completed by reflection beyond the stack."""
+        inside = tile.read.grown((0, 0, 0), self.grid.shape)
+        block = self.statistics.apply(np.asarray(self.data[inside.slices]))
+        missing = [b - a for a, b in zip(inside.shape, tile.read.shape, strict=True)]
+        if any(missing):
+            # As `blocks.pad_to_multiple` does for the whole stack.
+            whole = round_up(self.grid.shape, self.multiple)
+            thick = all(b - a < a for a, b in zip(self.grid.shape, whole, strict=True))
+            block = np.pad(block, [(0, pad) for pad in missing], mode="reflect" if thick else "edge")
+        return np.ascontiguousarray(block, dtype=np.float32)[None, None]
+
+    def kept(self, tile: Tile) -> Box:
+        """Return the voxels of which a tile's result counts."""
+        return tile.core if self.blend is None else tile.core.grown(self.blend.overlap, self.grid.shape)
+
+    def write(self, tile: Tile, values: NDArray[np.float32]) -> None:
+        """Keep a tile's probabilities (n, z, y, x), but not where the gate says that there is nothing."""
+        box = self.kept(tile)
+        skipped = ~self._wanted_in(box)
+        if skipped.any():
+            for channel, value in zip(values, self.empty, strict=True):
+                channel[skipped] = value
+        if self.blend is None:
+            for index, channel in enumerate(values):
+                self.target[(index, *box.slices)] = channel
+        else:
+            self.blend.add(box, values)
+        self.finished.append(tile.core)
+
+    def missing(self) -> NDArray[np.bool_]:
+        """Return the wanted cells of which not all voxels are finished."""
+        missing = self.wanted.copy()
+        for core in self.finished:
+            # Cells that are cut by the core's far end are computed again, unless the stack ends there.
+            ends = zip(core.start, core.stop, self.grid.tile, self.grid.shape, strict=True)
+            cells = tuple(slice(-(-a // t), -(-b // t) if b == n else b // t) for a, b, t, n in ends)
+            missing[cells] = False
+        return missing
+
+    def _wanted_in(self, box: Box) -> NDArray[np.bool_]:
+        """Return what is wanted voxel by voxel."""
+        cells = tuple(slice(a // t, -(-b // t)) for a, b, t in zip(box.start, box.stop, self.grid.tile, strict=True))
+        wanted = self.wanted[cells]
+        if wanted.all():
+            return np.ones((1, 1, 1), dtype=bool)
+        for axis, tile in enumerate(self.grid.tile):
+            first = box.start[axis] - cells[axis].start * tile
+            wanted = np.repeat(wanted, tile, axis=axis)
+            wanted = wanted[(slice(None),) * axis + (slice(first, first + box.shape[axis]),)]
+        return wanted
+
+
+def _run(job: _Job, tiles: Sequence[Tile], backend: Backend, mirrorings: Sequence[tuple[int, ...]]) -> Steps[None]:
+    """Read, compute and write tiles one by one, each of the three while the others go on with their own tile.
+
+    Leaving it for whatever reason waits for what is being read or written, at most a tile each.
     """
-    needed = receptive_field(architecture)
-    if requested is not None and any(r < n for r, n in zip(requested, needed, strict=True)):
-        raise ScutoidError(
-            f"The margin around a tile cannot be {requested}",
-            f"the network looks {needed} voxels (z, y, x) in every direction, and tiles would show as seams",
-            f"leave the margin empty, or set at least {needed}",
-        )
-    return _round_up(requested or needed, architecture.multiple)
+    total = job.passes + len(tiles) * len(mirrorings)
+    yield Progress(STEP, job.passes, total)
+    with ThreadPoolExecutor(1) as writer, closing(_one_ahead(job.read, tiles)) as blocks:
+        behind: Future[None] | None = None
+        for tile, block in blocks:
+            kept = job.kept(tile).relative_to(tile.read)
+            values: NDArray[np.float32] | None = None
+            for axes in mirrorings:
+                result = _mirrored_pass(backend, block, kept, axes)
+                values = result if values is None else np.add(values, result, out=values)
+                job.passes += 1
+                job.voxels += tile.read.voxels
+                if behind is not None:
+                    behind.result()
+                    behind = None
+                if axes == mirrorings[-1]:
+                    if len(mirrorings) > 1:
+                        values /= len(mirrorings)
+                    behind = writer.submit(job.write, tile, values)
+                yield Progress(STEP, job.passes, total)
+        if behind is not None:
+            behind.result()
 
 
-def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode, faster because batch norms are part of the convolutions before them."""
-    folded = copy.deepcopy(module).eval()
-    for part in folded.modules():
-        if not isinstance(part, nn.Sequential):
-            continue
-        names = list(part._modules)
-        for first, second in itertools.pairwise(names):
-            convolution, norm = part._modules[first], part._modules[second]
-            if isinstance(convolution, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d):
-                part._modules[first] = fuse_conv_bn_eval(convolution, norm)
-                part._modules[second] = nn.Identity()
-    return folded
+def _one_ahead(read: Callable[[T], R], items: Iterable[T]) -> Generator[tuple[T, R], None, None]:
+    """Yield items with what is read for them, the next one being read in a thread meanwhile."""
+    with ThreadPoolExecutor(1) as reader:
+        coming: tuple[T, Future[R]] | None = None
+        for item in items:
+            before, coming = coming, (item, reader.submit(read, item))
+            if before is not None:
+                yield before[0], before[1].result()
+        if coming is not None:
+            yield coming[0], coming[1].result()
 
 
-class _SinglePrecision(nn.Module):
-    """A layer that computes in float32 within a pass in bf16."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's result in float32."""
-        with torch.autocast(x.device.type, enabled=False):
-            result: torch.Tensor = self.layer(x.float())
+def _mirrored_pass(
+    backend: Backend, block: NDArray[np.float32], kept: Box, axes: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return the probabilities (n, z, y, x) of a part of a tile, computed from its mirror image."""
+    if not axes:
+        result: NDArray[np.float32] = backend(block, kept.slices)[0]
         return result
-
-
-def keep_ends_precise(module: nn.Module) -> None:
-    """Let the first convolution and the last two compute in float32, whatever the precision around them.
-
-    Intensities and probabilities have more digits than bf16's eight bits hold, and seeds are placed by small
-    differences of probabilities; the layers between are where the time goes.
-    """
-    names = [name for name, part in module.named_modules() if isinstance(part, nn.Conv3d)]
-    for name in {names[0], *names[-2:]}:
-        parent, _, child = name.rpartition(".")
-        owner = module.get_submodule(parent)
-        setattr(owner, child, _SinglePrecision(owner.get_submodule(child)))
-
-
-def bytes_per_voxel(architecture: Architecture, n_outputs: int, precision: Precision) -> int:
-    """Return about how many bytes one pass takes per voxel.
-
-    The peak is at full resolution in the decoder, where the encoder's features, the enlarged deeper ones, the two
-    concatenated, and the convolutions' results live together.
-    """
-    widths = [second for _, second in architecture.plan[:2]]
-    ends = 4 * 2 * widths[0] if precision == "bf16" else 0  # see `keep_ends_precise`
-    return 3 * sum(widths) * (2 if precision == "bf16" else 4) + ends + 16 * (n_outputs + 1)
-
-
-class _Network:
-    """A network ready to compute: folded, laid out and placed."""
-
-    def __init__(
-        self, module: nn.Module, outputs: Sequence[Output], device: torch.device, precision: Precision
-    ) -> None:
-        self.module = fold_batch_norm(module).to(device)
-        if precision == "bf16":
-            keep_ends_precise(self.module)
-        channels_last(self.module)
-        self.outputs = outputs
-        self.device = device
-        self.precision = precision
-
-    @property
-    def sees_the_tile(self) -> bool:
-        """Whether a layer takes its statistics from the tile, so that tiles differ from one pass."""
-        over_the_tile = (nn.GroupNorm, nn.InstanceNorm3d, nn.LayerNorm, nn.AdaptiveAvgPool3d)
-        return any(isinstance(part, over_the_tile) for part in self.module.modules())
-
-    def run(self, data: ArrayLike, statistics: Normaliser, core: Box, read: Box) -> NDArray[np.float32] | None:
-        """Return the probabilities (n, z, y, x) of a tile's core; None when the memory did not suffice."""
-        try:
-            block = np.ascontiguousarray(statistics.apply(np.asarray(data[read.slices])))
-            x = torch.from_numpy(block)[None, None].to(self.device, memory_format=torch.channels_last_3d)
-            kept = core.relative_to(read).slices
-            with (
-                torch.inference_mode(),
-                torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
-                torch.backends.cudnn.flags(allow_tf32=False),
-            ):
-                probabilities = activate(self.module(x)[(..., *kept)], self.outputs)
-            result: NDArray[np.float32] = probabilities[0].cpu().numpy()
-            return result
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        # Only here, after the exception and with it the failed pass's tensors are gone.
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return None
-
-
-class _Blend:
-    """Weighted mean of overlapping tiles, for networks whose tiles do not fit together exactly."""
-
-    def __init__(self, n_outputs: int, shape: Triple, overlap: Triple) -> None:
-        self.shape = shape
-        self.overlap = overlap
-        self.total = np.zeros((n_outputs, *shape), dtype=np.float32)
-        self.weight = np.zeros(shape, dtype=np.float32)
-
-    def add(self, core: Box, values: NDArray[np.float32]) -> None:
-        """Add a tile, with weights that fall linearly towards the faces it shares with other tiles."""
-        weight = np.ones(core.shape, dtype=np.float32)
-        for axis, overlap in enumerate(self.overlap):
-            size = core.shape[axis]
-            ramp = np.ones(size, dtype=np.float32)
-            rise = (np.arange(size, dtype=np.float32) + 1) / (2 * overlap + 1)
-            if core.start[axis] > 0:
-                ramp = np.minimum(ramp, rise)
-            if core.stop[axis] < self.shape[axis]:
-                ramp = np.minimum(ramp, rise[::-1])
-            weight *= ramp.reshape([-1 if other == axis else 1 for other in range(3)])
-        self.total[(slice(None), *core.slices)] += values * weight
-        self.weight[core.slices] += weight
-
-    def write(self, target: Any) -> None:
-        """Write the mean where there is one."""
-        for z in range(self.shape[0]):
-            covered = self.weight[z] > 0
-            for channel, total in enumerate(self.total[:, z]):
-                plane = np.asarray(target[channel, z])
-                plane[covered] = total[covered] / self.weight[z][covered]
-                target[channel, z] = plane
-
-
-_BLENDED = (
-    "This model normalises by groups of channels within each tile, so its tiles do not fit together exactly; they were "
-    "blended where they overlap. Use tiles as large as the memory allows, or a model with batch norm."
-)
+    spans = [
+        slice(n - span.stop, n - span.start) if axis in axes else span
+        for axis, span, n in zip((-3, -2, -1), kept.slices, block.shape[2:], strict=True)
+    ]
+    result = backend(np.ascontiguousarray(np.flip(block, axes)), (spans[0], spans[1], spans[2]))[0]
+    mirrored_back: NDArray[np.float32] = np.flip(result, axes)
+    return mirrored_back
 
 
 def _checked_shape(data: ArrayLike, config: ModelConfig, out: Any) -> Triple:
@@ -411,28 +359,15 @@ def _checked_shape(data: ArrayLike, config: ModelConfig, out: Any) -> Triple:
     return z, y, x
 
 
-def largest_pass(
-    config: ModelConfig, device: torch.device, precision: Precision, memory_gb: float | None = None
-) -> int:
-    """Return how many voxels one pass may have, within a share of the free memory and a bound of the user's."""
-    each = bytes_per_voxel(config.architecture, len(config.outputs), precision)
-    memory = MEMORY_SHARE * free_memory(device)
-    if memory_gb is not None:
-        memory = min(memory, memory_gb * 1e9)
-    return min(LARGEST[device.type], int(memory) // each)
-
-
 def _fill(target: Any, values: Sequence[float]) -> None:
     for channel, value in enumerate(values):
         for z in range(target.shape[1]):
             target[channel, z] = value
 
 
-def _half(sizes: Triple, multiple: Triple) -> Triple:
-    z, y, x = (-(-size // 2) for size in sizes)
-    return _round_up((z, y, x), multiple)
-
-
-def _round_up(sizes: Triple, multiple: Triple) -> Triple:
-    z, y, x = (-(-size // step) * step for size, step in zip(sizes, multiple, strict=True))
-    return z, y, x
+def _no_memory(shape: Triple) -> ScutoidError:
+    return ScutoidError(
+        "The stack could not be segmented",
+        f"the memory does not suffice even for a tile of {shape} voxels",
+        "close other programs, rescale the stack to a coarser grid, or use a smaller model",
+    )

@@ -1,23 +1,30 @@
-"""Cut a stack into boxes for the network: as few voxels twice as possible, none where there is no tissue."""
+"""Cut a stack into tiles for the network: all of one size, as few voxels twice as possible, none without tissue.
+
+One size, as libraries prepare a network for the size that it is to compute; a tile at a border of the stack is moved
+inward instead of being smaller, and what it then sees beyond its margin is used: its core is larger.
+"""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_scutoid.network.config import Triple
 
-WORTH_SPLITTING = 0.95
-"""A box is cut where it need not be only if that leaves less than this share of the arithmetic."""
+STEPS = (-4, -1, 1, 4)
+"""How far apart two sizes are that are compared, in sizes."""
+SHARES = (1, 4, 16, 64)
+"""Of the volume that is best for a whole stack, what a search for a smaller one begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +63,6 @@ class Box:
         stop = (b - o for b, o in zip(self.stop, other.start, strict=True))
         return Box(_triple(start), _triple(stop))
 
-    def intersection(self, other: Box) -> Box | None:
-        """Return the voxels in both boxes; None when there are none."""
-        start = _triple(map(max, self.start, other.start))
-        stop = _triple(map(min, self.stop, other.stop))
-        return Box(start, stop) if all(a < b for a, b in zip(start, stop, strict=True)) else None
-
-    def halves(self, multiple: Triple) -> tuple[Box, Box] | None:
-        """Cut the axis with the most steps of ``multiple`` in two; None when no axis has two steps."""
-        steps = [-(-n // m) for n, m in zip(self.shape, multiple, strict=True)]
-        axis = int(np.argmax(steps))
-        if steps[axis] < 2:
-            return None
-        middle = self.start[axis] + steps[axis] // 2 * multiple[axis]
-        return (
-            Box(self.start, _replaced(self.stop, axis, middle)),
-            Box(_replaced(self.start, axis, middle), self.stop),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -95,77 +84,191 @@ class Grid:
 
     def boxes(self) -> Iterator[tuple[Triple, Box]]:
         """Yield every tile's index and voxels."""
-        for index in product(*map(range, self.counts)):
+        for index in itertools.product(*map(range, self.counts)):
             first = _triple(index)
             yield first, self.box(first, _triple(i + 1 for i in first))
 
 
-def gather(wanted: NDArray[np.bool_], grid: Grid, halo: Triple, largest: int) -> list[Box]:
-    """Cover the wanted tiles by a few boxes with little margin between them.
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of a stack that goes through the network at once.
 
-    Starting from the bounding box of all wanted tiles, a box is cut in two where that saves most arithmetic (each half
-    shrinks to the tiles wanted in it), and wherever it is too large for the memory.
+    Parameters
+    ----------
+    core : Box
+        Voxels of which the result is kept.
+    read : Box
+        Voxels that the network sees. It may end beyond the stack, which is completed by reflection there.
+    """
+
+    core: Box
+    read: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What tiles are placed in.
+
+    Parameters
+    ----------
+    grid : Grid
+        The stack, in cells that the gate decides on.
+    halo : (int, int, int)
+        Margin that a core needs on every side inside the stack; multiples of ``multiple``.
+    multiple : (int, int, int)
+        Tiles start at multiples of it, and their sizes are multiples.
+    """
+
+    grid: Grid
+    halo: Triple
+    multiple: Triple
+
+    @property
+    def whole(self) -> Triple:
+        """Size of the stack, completed to multiples."""
+        return round_up(self.grid.shape, self.multiple)
+
+    def around(self, core: Box, size: Triple) -> Tile:
+        """Return the tile of a size around a core, moved inward where it would leave the stack."""
+        places = zip(core.start, self.halo, self.whole, size, strict=True)
+        start = _triple(max(0, min(first - margin, n - side)) for first, margin, n, side in places)
+        return Tile(core, Box(start, _triple(a + n for a, n in zip(start, size, strict=True))))
+
+    def cover(self, wanted: NDArray[np.bool_], size: Triple) -> list[Tile]:
+        """Place tiles of one size so that their cores hold every wanted cell: in z, in each layer in y, then in x.
+
+        Parameters
+        ----------
+        wanted : ndarray of bool
+            One element per cell of the grid.
+        size : (int, int, int)
+            Voxels of a tile along z, y, x, margins included.
+
+        Returns
+        -------
+        list of Tile
+            With disjoint cores, in reading order.
+        """
+        if wanted.shape != self.grid.counts:
+            raise ValueError(f"wanted has shape {wanted.shape}, the grid has {self.grid.counts} cells")
+        tiles = []
+        for z in self._spans(_any(wanted, (1, 2)), 0, size):
+            layer = _any(wanted[self._cells(z, 0)], (0,))
+            for y in self._spans(_any(layer, (1,)), 1, size):
+                row = _any(layer[self._cells(y, 1)], (0,))
+                for x in self._spans(row, 2, size):
+                    core = Box((z[0], y[0], x[0]), (z[1], y[1], x[1]))
+                    tiles.append(self.around(core, size))
+        return tiles
+
+    def sizes(self, axis: int) -> list[int]:
+        """Return the sizes of tiles that cover an axis with none to spare, the largest first."""
+        whole, halo, step = self.whole[axis], self.halo[axis], self.multiple[axis]
+        found, smallest, n = [whole], 2 * halo + step, 1
+        while found[-1] > smallest:
+            n += 1
+            size = -(-(whole + 2 * halo * (n - 1)) // (n * step)) * step
+            if not smallest <= size < whole:
+                break
+            if size < found[-1]:
+                found.append(size)
+        return found
+
+    def _spans(self, wanted: NDArray[np.bool_], axis: int, size: Triple) -> Iterator[tuple[int, int]]:
+        """Yield the cores of tiles along an axis, each from the first voxel that is wanted after the one before."""
+        cell, n, halo = self.grid.tile[axis], self.grid.shape[axis], self.halo[axis]
+        at = 0
+        while at < n:
+            ahead = np.flatnonzero(wanted[at // cell :])
+            if ahead.size == 0:
+                return
+            at = max(at, (at // cell + int(ahead[0])) * cell)
+            start = max(0, min(at - halo, self.whole[axis] - size[axis]))
+            stop = start + size[axis]
+            end = n if stop >= self.whole[axis] else stop - halo
+            yield at, end
+            at = end
+
+    def _cells(self, span: tuple[int, int], axis: int) -> slice:
+        return slice(span[0] // self.grid.tile[axis], -(-span[1] // self.grid.tile[axis]))
+
+
+def best_size(wanted: NDArray[np.bool_], space: Space, largest: int) -> Triple:
+    """Return the size of tiles that covers the wanted cells with least arithmetic.
+
+    For a whole stack that is found among all sizes which divide its axes evenly. Where cells are left out, sizes
+    near that one, and near the best of fractions of its volume, are tried as long as they get better.
 
     Parameters
     ----------
     wanted : ndarray of bool
-        One element per tile of the grid.
-    grid : Grid
-        The tiles.
-    halo : (int, int, int)
-        Margin that each box is computed with, except at the stack's borders.
+        One element per cell of the grid.
+    space : Space
     largest : int
-        Voxels, margin included, that a box should not exceed; a single tile may.
-
-    Returns
-    -------
-    list of Box
-        Disjoint, in reading order; together they hold every wanted tile.
+        Voxels that a tile should not exceed, margins included; the smallest possible tile may.
     """
-    if wanted.shape != grid.counts:
-        raise ValueError(f"wanted has shape {wanted.shape}, the grid has {grid.counts} tiles")
+    first = _best_for_all(space, largest)
+    if wanted.all() or not wanted.any() or math.prod(first) > largest:
+        return first
 
-    def cost(box: Box) -> int:
-        return grid.box(box.start, box.stop).grown(halo, grid.shape).voxels
+    @functools.cache
+    def cost(size: Triple) -> float:
+        return math.inf if math.prod(size) > largest else math.prod(size) * len(space.cover(wanted, size))
 
-    boxes: list[Box] = []
-    pending = [Box((0, 0, 0), grid.counts)]
-    while pending:
-        box = _shrunk(pending.pop(), wanted)
-        if box is None:
-            continue
-        cuts = [(list(map(cost, parts)), parts) for parts in _cuts(box, wanted)]
-        whole = cost(box)
-        if cuts and whole > largest:
-            # By the larger part: the cheapest cut would slice thin pieces off and leave the rest too large.
-            pending.extend(min(cuts, key=lambda cut: (max(cut[0]), sum(cut[0])))[1])
-        elif cuts and sum(min(cuts, key=lambda cut: sum(cut[0]))[0]) < WORTH_SPLITTING * whole:
-            pending.extend(min(cuts, key=lambda cut: sum(cut[0]))[1])
-        else:
-            boxes.append(grid.box(box.start, box.stop))
-    return sorted(boxes, key=lambda box: box.start)
+    axes = [_all_sizes(space, axis) for axis in range(3)]
+    starts = {_best_for_all(space, math.prod(first) // share) for share in SHARES}
+    return min((_descended(start, axes, cost) for start in sorted(starts)), key=cost)
 
 
-def _cuts(box: Box, wanted: NDArray[np.bool_]) -> Iterator[list[Box]]:
-    for axis in range(3):
-        for place in range(box.start[axis] + 1, box.stop[axis]):
-            halves = (
-                Box(box.start, _replaced(box.stop, axis, place)),
-                Box(_replaced(box.start, axis, place), box.stop),
-            )
-            yield [part for half in halves if (part := _shrunk(half, wanted)) is not None]
+def _best_for_all(space: Space, largest: int) -> Triple:
+    sizes = [np.array(space.sizes(axis), dtype=np.int64) for axis in range(3)]
+    computed = [
+        np.array([_computed_along(size, space, axis) for size in sizes[axis]], dtype=np.int64) for axis in range(3)
+    ]
+    voxels = functools.reduce(np.multiply.outer, sizes)
+    total = functools.reduce(np.multiply.outer, computed)
+    fits = voxels <= largest
+    chosen = np.argmin(np.where(fits, total, np.iinfo(np.int64).max)) if fits.any() else np.argmin(voxels)
+    places = np.unravel_index(chosen, voxels.shape)
+    return _triple(int(along[place]) for along, place in zip(sizes, places, strict=True))
 
 
-def _shrunk(box: Box, wanted: NDArray[np.bool_]) -> Box | None:
-    """Bounding box of what is wanted inside a box."""
-    inside = wanted[box.slices]
-    spans = []
-    for axis in range(3):
-        along = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
-        if along.size == 0:
-            return None
-        spans.append((box.start[axis] + int(along[0]), box.start[axis] + int(along[-1]) + 1))
-    return Box(_triple(a for a, _ in spans), _triple(b for _, b in spans))
+def _computed_along(size: int, space: Space, axis: int) -> int:
+    """Return the voxels computed along an axis that is wanted from end to end."""
+    whole, halo = space.whole[axis], space.halo[axis]
+    if size >= whole:
+        return size
+    inner = size - 2 * halo
+    return size * max(2, -(-(whole - 2 * halo) // inner))
+
+
+def _all_sizes(space: Space, axis: int) -> list[int]:
+    even, cell, step = space.sizes(axis), space.grid.tile[axis], space.multiple[axis]
+    steps = range(even[-1], even[0], -(-cell // step) * step)
+    return sorted({*even, *steps})
+
+
+def _descended(start: Triple, axes: Sequence[list[int]], cost: Callable[[Triple], float]) -> Triple:
+    """Return the size at which no neighbouring one is better."""
+    here = start
+    while True:
+        near = [here]
+        for axis, sizes in enumerate(axes):
+            at = sizes.index(here[axis])
+            near += [_replaced(here, axis, sizes[at + d]) for d in STEPS if 0 <= at + d < len(sizes)]
+        best = min(near, key=cost)
+        if cost(best) >= cost(here):
+            return here
+        here = best
+
+
+def _any(mask: NDArray[np.bool_], axes: tuple[int, ...]) -> NDArray[np.bool_]:
+    return np.asarray(mask.any(axis=axes), dtype=bool)
+
+
+def round_up(sizes: Triple, multiple: Triple) -> Triple:
+    """Return the next multiples."""
+    return _triple(-(-size // step) * step for size, step in zip(sizes, multiple, strict=True))
 
 
 def _replaced(triple: Triple, axis: int, value: int) -> Triple:

@@ -75,7 +75,8 @@ class Validator:
         self.config = config
         self.loss = make_loss(recipe.loss, config.outputs)
         self.scorer = scorer
-        self.settings = (settings or Predict()).model_copy(update={"gate": "off"})
+        # Weights change from one validation to the next, and another library would take them over each time.
+        self.settings = (settings or Predict()).model_copy(update={"gate": "off", "backend": "torch"})
 
     def __call__(self, module: nn.Module, *, cells: bool) -> Steps[Judgement]:
         """Predict every stack and score it; see `train.Judge`."""

@@ -118,8 +118,17 @@ def _gate_by_name(value: Any) -> Any:
 class Predict(Part):
     """Run the network over the stack, tile by tile."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", title="Device", description="Auto takes a graphics card when there is one, else the processor."
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = Field(
+        "auto",
+        title="Device",
+        description="Auto takes a graphics card of NVIDIA or Apple when there is one, else the processor. xpu is an "
+        "Intel graphics chip, on which OpenVINO computes.",
+    )
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        title="Computed by",
+        description="PyTorch (torch) computes on all devices but xpu, OpenVINO on processors and xpu. Auto takes "
+        "OpenVINO where it is installed and no graphics card is there; PyTorch computes what OpenVINO does not know.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
@@ -130,7 +139,7 @@ class Predict(Part):
     tile: tuple[int, int, int] | None = Field(
         None,
         title="Tile (z, y, x)",
-        description="Voxels per tile without its margin. Empty: from the free memory.",
+        description="Voxels per tile without its margin. Empty: from the free memory, so that least is computed twice.",
         json_schema_extra={"unit": "voxels", "decimals": 0, "ge": 8, "le": 2048},
     )
     halo: tuple[int, int, int] | None = Field(
@@ -156,6 +165,12 @@ class Predict(Part):
         ge=4096,
         le=2**31 - 1,
         unit="voxels",
+    )
+    flips: bool = Field(
+        False,
+        title="Average mirror images",
+        description="The network sees every tile eight times, mirrored along each axis or not, and what it says is "
+        "averaged: steadier probabilities for eight times the time.",
     )
     gate: Annotated[Gate, BeforeValidator(_gate_by_name)] = Field(
         "auto",
