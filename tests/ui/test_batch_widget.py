@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_scutoid.batch import BatchJob, BatchProgress, BatchReport, Row
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.ui.batch import BatchWidget
 from napari_scutoid.ui.batch_core import BatchCore
@@ -36,6 +37,7 @@ class FakeBatch:
     def __init__(self, program: Any) -> None:
         self.program = program
         self.asked: list[Any] = []
+        self.where: list[Any] = []
         self.opened: list[Any] = []
         self.saved: list[Any] = []
         self.fail_with: Exception | None = None
@@ -55,8 +57,9 @@ class FakeBatch:
             raise ScutoidError("empty holds no stack", "no file in it is named as a stack is", "name the files")
         return STACKS
 
-    def run(self, items: Any, job: BatchJob, folder: Path, *, resume: bool) -> Any:
+    def run(self, items: Any, job: BatchJob, folder: Path, *, resume: bool, **where: Any) -> Any:
         self.asked.append((items, job, folder, resume))
+        self.where.append(where)
         rows: list[Row] = []
         try:
             for number, item in enumerate(items):
@@ -265,6 +268,40 @@ def test_a_recipe_is_loaded_shown_saved_and_forgotten(qtbot, widget, batch):
     widget.forget_button.click()
     assert "model's own settings" in widget.recipe_note.text()
     assert widget.value().recipe.watershed == Recipe().watershed
+
+
+def test_workers_of_this_computer_or_of_a_scheduler(qtbot, widget, batch):
+    add(qtbot, widget)
+    for workers, scheduler in ((1, None), (2, None), (1, "tcp://node:8786")):
+        widget.workers.workers.setMaximum(8)
+        widget.workers.setValue(workers, scheduler)
+        assert widget.workers.workers.isEnabled() == (scheduler is None)
+        words = shlex.split(widget.command())
+        asked = [words[i : i + 2] for i, word in enumerate(words) if word in ("--workers", "--scheduler")]
+        assert asked == {None: [["--workers", "2"]][: workers - 1]}.get(scheduler, [["--scheduler", scheduler]])
+        widget.start()
+        idle(qtbot, widget)
+        assert batch.where[-1] == {"workers": workers, "scheduler": scheduler}
+
+
+def test_all_stacks_that_are_under_way_are_shown_and_where_dask_shows_more(qtbot, widget, batch):
+    def run(items, *given, **options):
+        at = {0: Progress("Predicting", 1, 2), 2: Progress("Reading")}
+        rows = (Row(str(items[1].stack), items[1].output.name, "done", 5),)
+        while not batch.closed.wait(0.01):
+            progress = BatchReport(rows, 3)
+            yield BatchProgress("Segmenting 2 stacks at once", 0, 0, 2, progress, at, "http://127.0.0.1:1/status")
+        return BatchReport(rows, 3)
+
+    batch.run = run
+    widget._core = batch.core()
+    add(qtbot, widget)
+    widget.start()
+    qtbot.waitUntil(lambda: column(widget, STATE) == ["running", "done", "running"])
+    assert widget.dashboard.text() == "Dask's dashboard: http://127.0.0.1:1/status"
+    assert widget.dashboard.isVisibleTo(widget) and widget.overall.value() == 1
+    batch.closed.set()
+    idle(qtbot, widget)
 
 
 def test_the_command_names_the_folder_and_what_was_chosen(qtbot, widget):

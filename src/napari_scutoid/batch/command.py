@@ -26,6 +26,8 @@ def batch_command(
     *,
     folders: Mapping[Path, Sequence[Path]] | None = None,
     resume: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> str:
     """Return the ``scutoid batch`` command for stacks, ready for a shell.
 
@@ -43,6 +45,8 @@ def batch_command(
         Folders, and all stacks in each: where none is left out, the folder is named in their place.
     resume : bool
         Keep what is done and fits.
+    workers, scheduler
+        As `run_batch` takes them.
     """
     places, left = [], list(stacks)
     for place, inside in (folders or {}).items():
@@ -60,6 +64,8 @@ def batch_command(
         "--time": job.time,
         "--axes": job.axes,
         "--truth": job.truth,
+        "--workers": workers if workers > 1 else None,
+        "--scheduler": scheduler,
     }
     for option, value in options.items():
         if value is not None:

@@ -43,7 +43,7 @@ class BatchProgress(Progress):
     Parameters
     ----------
     step, done, total
-        Of a stack.
+        Of a stack, where one is being segmented.
     position : int
         Which stack that is, counted from 0; the number of stacks after the last one.
     report : BatchReport
@@ -138,6 +138,8 @@ def run_batch(
         for news in turns:
             book.note(news)
             if isinstance(part := news.about, Progress):
+                if (several := len(book.under_way)) > 1:
+                    part = Progress(f"Segmenting {several} stacks at once")
                 yield BatchProgress(
                     part.step, part.done, part.total, news.position, book.report, dict(book.under_way), dashboard
                 )

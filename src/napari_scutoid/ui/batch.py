@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -34,6 +35,7 @@ from napari_scutoid.ui.note import Note
 from napari_scutoid.ui.preferences import preferences
 from napari_scutoid.ui.recipe_bar import RecipeBar
 from napari_scutoid.ui.scroll import ScrollColumn
+from napari_scutoid.ui.workers_choice import WorkersChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,13 +97,16 @@ class BatchWidget(Dock):
         self.format = ChoiceBox()
         for name, suffixes in WRITTEN.items():
             self.format.addItem(f"{name} ({suffixes[0]})", suffixes[0])
+        self.workers = WorkersChoice()
         embolden(self.run_button)
-        self.run_button.setToolTip("Segment one stack after the other. napari can be used meanwhile.")
+        self.run_button.setToolTip("Segment all stacks of the table. napari can be used meanwhile.")
         self.resume_button = QPushButton("Resume")
         self.resume_button.setToolTip("Keep results in the folder that are whole and fit; make only the others.")
         self.panel.add_button(self.resume_button)
         self.overall = QProgressBar()
         self.overall.setFormat("%v of %m stacks")
+        self.dashboard = Note()
+        self.dashboard.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.bar = RecipeBar(PAGE, self.command)
         self._lay_out()
 
@@ -197,7 +202,16 @@ class BatchWidget(Dock):
         elif (facts := self.device.facts()) is not None:
             used = as_used(job.recipe, {"device": facts.device, "precision": facts.precision})
             job = replace(job, recipe=used)
-        return batch_command(self.table.value(), job, self._folder(), self.format.currentData(), folders=self._folders)
+        workers, scheduler = self.workers.value()
+        return batch_command(
+            self.table.value(),
+            job,
+            self._folder(),
+            self.format.currentData(),
+            folders=self._folders,
+            workers=workers,
+            scheduler=scheduler,
+        )
 
     def save_recipe(self, file: Path) -> None:
         """Write the settings to a file."""
@@ -240,10 +254,12 @@ class BatchWidget(Dock):
             self.panel.complain(ScutoidError("Nothing was segmented", problem, "do so, then press the button again"))
             return
         stacks, job, suffix = self.table.value(), self.value(), self.format.currentData()
-        folder = self._folder()
+        folder, (workers, scheduler) = self._folder(), self.workers.value()
         started = self.panel.run(
             "Segmenting",
-            lambda: segment_all(self._core, stacks, job, folder, suffix, resume=resume),
+            lambda: segment_all(
+                self._core, stacks, job, folder, suffix, resume=resume, workers=workers, scheduler=scheduler
+            ),
             self._on_done,
             otherwise=self._on_stopped,
             alone=True,
@@ -255,8 +271,10 @@ class BatchWidget(Dock):
 
     def _on_progress(self, progress: Progress) -> None:
         if isinstance(progress, BatchProgress):
-            self.table.show_report(progress.report, progress.position)
-            self._show_overall(progress.position, progress.report.total)
+            self.table.show_report(progress.report, progress.under_way or (progress.position,))
+            self._show_overall(len(progress.report.rows), progress.report.total)
+            self.dashboard.setText(f"Dask's dashboard: {progress.dashboard}")
+            self.dashboard.setVisible(bool(progress.dashboard))
 
     def _on_done(self, report: BatchReport) -> None:
         self.table.show_report(report)
@@ -356,7 +374,9 @@ class BatchWidget(Dock):
         fields.addRow(heading("3  Results"))
         fields.addRow("Folder", _beside(self.folder, self.folder_button))
         fields.addRow("Format", self.format)
+        fields.addRow("Stacks at once", self.workers)
         self.overall.hide()
+        self.dashboard.hide()
         buttons = _beside(self.add_files_button, self.add_folder_button, self.remove_button)
         column = (
             heading("1  Stacks: add them, or drop them here"),
@@ -364,6 +384,7 @@ class BatchWidget(Dock):
             self.table,
             self.inputs,
             self.overall,
+            self.dashboard,
             self.panel,
             self.bar,
         )

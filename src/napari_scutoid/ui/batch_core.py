@@ -26,10 +26,14 @@ def _find(places: Sequence[Path]) -> tuple[Path, ...]:
     return find_stacks(places)
 
 
-def _run(items: Sequence[BatchItem], job: BatchJob, folder: Path, *, resume: bool) -> Steps[BatchReport]:
+def _run(
+    items: Sequence[BatchItem], job: BatchJob, folder: Path, *, resume: bool, workers: int, scheduler: str | None
+) -> Steps[BatchReport]:
     from napari_scutoid.batch import run_batch, with_even_passes
 
-    return run_batch(items, with_even_passes(job), folder, resume=resume)
+    # The memory of this computer says nothing about others.
+    even = with_even_passes(job) if scheduler is None else job
+    return run_batch(items, even, folder, resume=resume, workers=workers, scheduler=scheduler)
 
 
 def _open(stack: Path, output: Path, job: BatchJob) -> tuple[Volume, Labels]:
@@ -82,13 +86,22 @@ def find(core: BatchCore, places: Sequence[Path]) -> Steps[dict[Path, tuple[Path
 
 
 def segment_all(
-    core: BatchCore, stacks: Sequence[Path], job: BatchJob, folder: Path, suffix: str, *, resume: bool
+    core: BatchCore,
+    stacks: Sequence[Path],
+    job: BatchJob,
+    folder: Path,
+    suffix: str,
+    *,
+    resume: bool,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> Steps[BatchReport]:
     """Plan a batch and run it."""
     from napari_scutoid.batch import plan
 
     yield Progress("Preparing")
-    return (yield from core.run(plan(stacks, folder, suffix), job, folder, resume=resume))
+    items = plan(stacks, folder, suffix)
+    return (yield from core.run(items, job, folder, resume=resume, workers=workers, scheduler=scheduler))
 
 
 def open_result(core: BatchCore, stack: Path, output: Path, job: BatchJob) -> Steps[Opened]:

@@ -44,7 +44,7 @@ class BatchTable(QTableWidget):
         super().__init__(0, len(HEADINGS), parent)
         self._stacks: list[Path] = []
         self._rows: dict[str, Row] = {}
-        self._shown: tuple[BatchReport, int | None] | None = None
+        self._shown: tuple[BatchReport, frozenset[int]] | None = None
         self._steady = False
         self.setHorizontalHeaderLabels(list(HEADINGS))
         # Qt's stubs say that these may be absent, which they never are in a table.
@@ -101,40 +101,41 @@ class BatchTable(QTableWidget):
         self._rows = {}
         self._show()
 
-    def show_report(self, report: BatchReport, position: int | None = None) -> None:
+    def show_report(self, report: BatchReport, under_way: Iterable[int] = ()) -> None:
         """Show what became of the stacks so far.
 
         Parameters
         ----------
         report : BatchReport
-        position : int, optional
-            Which stack is being segmented.
+        under_way : iterable of int
+            Which stacks are being segmented.
         """
+        at = frozenset(under_way)
         # Most reports of progress change nothing here, and the table stays where it was scrolled to.
-        if self._shown is None or self._shown[0] is not report or self._shown[1] != position:
+        if self._shown is None or self._shown[0] is not report or self._shown[1] != at:
             self._rows = {row.stack: row for row in report.rows}
-            self._show(position)
-            self._shown = report, position
+            self._show(at)
+            self._shown = report, at
 
     def stop(self) -> None:
-        """Show that the stack that was being segmented is so no more."""
+        """Show that no stack is being segmented any more."""
         for row in range(self.rowCount()):
             item = self.item(row, STATE)
             if item is not None and item.text() == RUNNING:
                 item.setText(STOPPED)
 
-    def _show(self, position: int | None = None) -> None:
+    def _show(self, under_way: frozenset[int] = frozenset()) -> None:
         self._shown = None
         self.setRowCount(len(self._stacks))
         for number, stack in enumerate(self._stacks):
             row = self._rows.get(str(stack))
-            state = RUNNING if number == position else WAITING
+            state = RUNNING if number in under_way else WAITING
             texts = (stack.name, state, "", "", "") if row is None else _texts(stack, row)
             tips = (str(stack), "", "", "", "") if row is None else _tips(stack, row)
             for column, (text, tip) in enumerate(zip(texts, tips, strict=True)):
                 self._set(number, column, text, tip)
-        if position is not None and position < self.rowCount():
-            self.scrollToItem(self.item(position, STACK))
+        if (last := max(under_way, default=self.rowCount())) < self.rowCount():
+            self.scrollToItem(self.item(last, STACK))
 
     def _set(self, row: int, column: int, text: str, tip: str) -> None:
         item = self.item(row, column)
