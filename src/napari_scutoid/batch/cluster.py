@@ -153,7 +153,7 @@ class DaskCrew:
         return [News(task.position, about)]
 
 
-def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()) -> DaskCrew:
+def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
     """Start workers on this computer, which share its cores, memory and graphics cards.
 
     Only this computer can reach them, and only who has the key, which exists in the memory of these processes alone:
@@ -162,8 +162,6 @@ def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()
     Parameters
     ----------
     workers : int
-    on_card : bool
-        As for `DaskCrew`.
     cards : sequence of str
         Graphics cards, as ``CUDA_VISIBLE_DEVICES`` names them: a worker each. Workers beyond that use the processor.
     """
@@ -205,7 +203,7 @@ def local_crew(workers: int, *, on_card: bool = False, cards: Sequence[str] = ()
             raise _do_not_start(str(error) or type(error).__name__) from error
         opened.enter_context(cluster)
         client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
-        return _crew(client, opened, is_own=True, on_card=on_card)
+        return _crew(client, opened, is_own=True, on_card=False)
 
 
 def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:
@@ -225,7 +223,8 @@ def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:
         When nothing answers there.
     """
     _, distributed = _libraries()
-    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    file = Path(address).expanduser()
+    where = {"scheduler_file": str(file)} if file.is_file() else {"address": address}
     with ExitStack() as opened:
         opened.enter_context(_quiet())
         try:

@@ -236,7 +236,8 @@ def _crew(job: BatchJob, workers: int, scheduler: str | None) -> Crew:
         return local_crew(workers)
     from napari_scutoid.network.cards import cards
 
-    return local_crew(workers, on_card=device == "cuda", cards=cards())
+    found = cards()
+    return local_crew(min(workers, len(found)) if device == "cuda" else workers, cards=found)
 
 
 def _make(folder: Path) -> None:
