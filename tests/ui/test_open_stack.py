@@ -17,7 +17,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.format import DatasetInfo, FileInfo
 from napari_scutoid.io.lazy import LazyArray
 from napari_scutoid.ui import memory_choice
-from napari_scutoid.ui.open_stack import CHOOSE_FIRST, OpenStackWidget
+from napari_scutoid.ui.open_stack import CHOOSE_FIRST, NOT_YET, OpenStackWidget
 from napari_scutoid.ui.remembered import Opened, Remembered
 from napari_scutoid.ui.stack_details import FROM_LAST_TIME
 from napari_scutoid.volume import Labels, Source, VoxelSize
@@ -243,7 +243,7 @@ def test_a_received_file_opens_only_where_nothing_is_to_be_chosen(widget, make, 
     widget.receive("/stacks/two_images.h5")
     settle(qtbot, widget)
     assert not viewer.layers
-    assert widget.open_button.isEnabled()
+    assert widget.open_button.isEnabled() and widget.panel.status.text() == NOT_YET
     plain = DatasetInfo("raw", SHAPE, "ZYX", "uint16", SIZE, "image", "")
     widget = make(dataclasses.replace(core, inspect=listing(plain)))
     for name in ("a", "b", "c"):
@@ -251,6 +251,25 @@ def test_a_received_file_opens_only_where_nothing_is_to_be_chosen(widget, make, 
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     settle(qtbot, widget)
     assert [layer.name for layer in viewer.layers] == ["a", "b", "c"]
+
+
+def test_a_received_picture_is_told_and_does_not_keep_others_waiting(make, core, viewer, told, qtbot):
+    def inspect(path):
+        is_stack = path.stem != "photo"
+        shape, axes = (SHAPE, "ZYX") if is_stack else ((3, 16, 20), "CYX")
+        return FileInfo(str(path), "fake", (DatasetInfo("raw", shape, axes, "uint16", None, "image", ""),))
+
+    widget = make(dataclasses.replace(core, inspect=inspect))
+    for name in ("a", "photo", "b"):
+        widget.receive(f"/stacks/{name}.tif")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    settle(qtbot, widget)
+    assert [layer.name for layer in viewer.layers] == ["a", "b"]
+    assert len(told) == 1 and "photo.tif was not opened: “raw” is one colour picture" in told[0]
+    assert "Open with Plugin" in told[0]
+    choose(qtbot, widget, "/stacks/photo.tif")
+    # A stack of the same layout was opened before, but nothing of this file is chosen.
+    assert "last time" not in widget.found.text() and len(told) == 1
 
 
 def test_a_dropped_file_is_listed(widget, qtbot, tmp_path):

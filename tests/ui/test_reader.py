@@ -32,7 +32,7 @@ def viewer(monkeypatch):
 @pytest.mark.parametrize("name", ["a.h5", "a.HDF5", "b.mat", "c.tif", "c.ome.tiff", "d.lsm", "e.zip"])
 def test_names_of_stacks_are_ours(name):
     assert get_reader(f"/stacks/{name}") is read
-    assert get_reader([f"/stacks/{name}", "/stacks/other.mat"]) is read
+    assert get_reader([f"/stacks/{name}"]) is read
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,18 @@ def test_a_zarr_is_a_folder(tmp_path):
     assert get_reader(str(tmp_path / "a.h5")) is None
 
 
-def test_the_dock_of_the_present_window_gets_the_files(viewer):
-    assert read(["/stacks/a.h5", "/stacks/b.h5"]) == [(None,)]
+@pytest.mark.parametrize("given", ["/stacks/a.h5", ["/stacks/a.h5"]])
+def test_the_dock_of_the_present_window_gets_the_file(viewer, given):
+    assert read(given) == [(None,)]
     viewer.window.add_plugin_dock_widget.assert_called_once_with("napari-scutoid", DOCK)
     _dock, widget = viewer.window.add_plugin_dock_widget.return_value
-    assert [str(call.args[0]) for call in widget.receive.call_args_list] == ["/stacks/a.h5", "/stacks/b.h5"]
+    widget.receive.assert_called_once_with("/stacks/a.h5")
+
+
+def test_slices_of_a_stack_are_left_to_napari(viewer):
+    with pytest.raises(ScutoidError, match=r"3 files were not opened as one stack.*choose napari builtins"):
+        get_reader(["/z1.tif", "/z2.tif", "/z3.tif"])(["/z1.tif", "/z2.tif", "/z3.tif"])
+    viewer.window.add_plugin_dock_widget.assert_not_called()
 
 
 def test_without_a_window_the_image_and_its_labels_are_read(file, monkeypatch):

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from dask.array import from_array, stack
 from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QProgressDialog
@@ -52,6 +53,13 @@ def test_labels_come_back_from_every_format(tmp_path, suffix):
     np.testing.assert_array_equal(labels.data, cells)
     assert labels.voxel_size_um == pytest.approx((2.0, 0.5, 0.25))
     assert inspect(path).provenance.get("recipe", 7) == 7
+
+
+@pytest.mark.parametrize("suffix", [suffixes[0] for suffixes in WRITTEN.values()])
+def test_slices_that_napari_put_on_each_other_become_one_file(tmp_path, suffix):
+    data = stack([from_array(plane, chunks=plane.shape) for plane in DATA])
+    write_image(str(tmp_path / f"stack{suffix}"), *taken_out_of(Image(data)))
+    np.testing.assert_array_equal(open_volume(tmp_path / f"stack{suffix}").data[...], DATA)
 
 
 def test_an_unknown_voxel_size_stays_unknown(tmp_path):

@@ -128,7 +128,8 @@ def block_keys(data: ArrayLike, chunk: Chunk = (1, 1, 1), *, itemsize: int = 1) 
 
 
 def _stored_chunk(data: ArrayLike) -> Chunk:
-    return getattr(data, "chunks", None) or (1, 1, 1)
+    # Dask lists all lengths along each axis under the usual name, and the largest under this one.
+    return getattr(data, "chunksize", None) or getattr(data, "chunks", None) or (1, 1, 1)
 
 
 def _aligned(shape: Chunk, chunk: Chunk, stored: Chunk) -> list[int]:

@@ -22,9 +22,9 @@ def stack_problem(dataset: DatasetInfo) -> str | None:
     if "Q" in dataset.axes:
         return f"“{dataset.path}” has too many axes ({shape}): choose one with three (z, y, x)."
     if "C" in dataset.axes and "Z" not in dataset.axes and "T" not in dataset.axes:
-        return f"“{dataset.path}” is one colour picture ({shape}), no stack: choose one with three axes (z, y, x)."
+        return f"“{dataset.path}” is one colour picture ({shape}); a stack has three axes (z, y, x)."
     if len(dataset.shape) < 3:
-        return f"“{dataset.path}” is one picture ({shape}), no stack: choose one with three axes (z, y, x)."
+        return f"“{dataset.path}” is one picture ({shape}); a stack has three axes (z, y, x)."
     return None
 
 

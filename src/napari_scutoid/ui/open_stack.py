@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from napari_scutoid.ui.stack_jobs import StackAndLabels
 
 CHOOSE_FIRST = "Choose a file first, or drop one here."
+NOT_YET = "Nothing is opened yet, as the file leaves a choice: look at what is ticked, then press Open."
+OTHER_READER = "to look at a picture all the same, use File > Open with Plugin, and choose napari builtins"
 # A file with thousands of arrays is no stack; its first ones are enough to see that.
 MOST_PICTURES = 64
 
@@ -173,11 +175,24 @@ class OpenStackWidget(Dock):
         self.setValue(last or guess(info))
         number = len(info.datasets)
         text = f"{info.format} file, {number} data set{'' if number == 1 else 's'}."
-        self.found.setText(text + (" Chosen as the last time for such a file." if last else ""))
+        known = last is not None and self.table.value() != (None, None)
+        self.found.setText(text + (" Chosen as the last time for such a file." if known else ""))
         for dataset in info.datasets[:MOST_PICTURES]:
             self._ask_for_thumbnail(dataset)
-        if at_once and is_plain(info) and self.problem() is None:
+        if at_once:
+            self._open_received(info)
+
+    def _open_received(self, info: FileInfo) -> None:
+        """Open what leaves no choice; say why nothing happens otherwise, as who dropped a file looks elsewhere."""
+        problem = self.problem()
+        if problem is not None and all(map(stack_problem, info.datasets)):
+            error = ScutoidError(f"{Path(info.file).name} was not opened", problem, OTHER_READER)
+            self.panel.complain(error)
+            self._open_next()
+        elif problem is None and is_plain(info):
             self.start()
+        else:
+            self.panel.say(NOT_YET)
 
     def _show_info(self, info: FileInfo | None) -> None:
         self._errands.forget()

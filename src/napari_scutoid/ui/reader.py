@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.suffixes import OME_ZARR, READ_FILES
 from napari_scutoid.ui.preferences import PLUGIN
 
@@ -36,7 +37,8 @@ def read(path: str | list[str]) -> list[LayerData]:
     Parameters
     ----------
     path : str or list of str
-        Files, or folders of OME-Zarr stacks.
+        A file, or the folder of an OME-Zarr stack. napari asks for each by itself; with more than one, it wants them as
+        slices of one stack.
 
     Returns
     -------
@@ -46,17 +48,23 @@ def read(path: str | list[str]) -> list[LayerData]:
     Raises
     ------
     ScutoidError
-        Without a window: as `open_volume` does.
+        For slices of a stack; without a window, as `open_volume` does, too.
     """
     from napari import current_viewer
 
     paths = [path] if isinstance(path, str) else path
+    if len(paths) > 1:
+        raise ScutoidError(
+            f"{len(paths)} files were not opened as one stack",
+            "Scutoid reads stacks that are one file each",
+            "for several stacks, use File > Open File(s); to put slices on each other, choose napari builtins",
+        )
+    (file,) = paths
     viewer = current_viewer()
     if viewer is None:
-        return [layer for one in paths for layer in read_here(Path(one))]
+        return read_here(Path(file))
     _dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
-    for one in paths:
-        widget.receive(one)
+    widget.receive(file)
     return NOTHING
 
 
