@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_scutoid.pace import Outlook, Parts
-from napari_scutoid.pipeline import BYTES_PER_VOXEL, UNCERTAIN, settings_for
+from napari_scutoid.pipeline import UNCERTAIN, settings_for
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.steps.cell_size import voxels_to_size
+from napari_scutoid.steps.cells_blocks import memory_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,7 +250,7 @@ def estimate(
     peak = HELD + max(
         rescaled + coarse,
         rescaled + outputs + (at_once if facts.device in OWN_MEMORY else 0),
-        rescaled + BYTES_PER_VOXEL * working,
+        rescaled + memory_for(working, recipe.watershed),
         rescaled + outputs + 4 * working + 4 * stack,
     )
     warnings = [] if settings.mode == "cell_size" else [distortion_warning(factors, voxel_size_um)]

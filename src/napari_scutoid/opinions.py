@@ -241,13 +241,11 @@ def flipped_prediction(volume: Volume, kept: Kept, model: str | Path = "builtin"
 
 
 def _cells(kept: Kept, settings: Recipe) -> Steps[NDArray[np.uint32]]:
-    from napari_scutoid.steps.cells import cells_from_probabilities
+    from napari_scutoid.steps.cells_blocks import find_cells
 
     foreground, boundary, seeds = maps_of(kept)
     volume = voxel_volume(kept.probabilities["boundary"])
-    found = yield from cells_from_probabilities(
-        foreground, boundary, settings, kept.spacing, seeds=seeds, voxel_volume_um3=volume
-    )
+    found = yield from find_cells(foreground, boundary, settings, kept.spacing, seeds=seeds, voxel_volume_um3=volume)
     return found.labels
 
 

@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 
     from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.progress import Steps
-    from napari_scutoid.recipe import Rescale
+    from napari_scutoid.recipe import Rescale, Watershed
     from napari_scutoid.steps.cell_size import CellSize
     from napari_scutoid.steps.normalise import IntensityStatistics
     from napari_scutoid.volume import Volume
 
 UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
-BYTES_PER_VOXEL = 50
-"""Memory that a voxel of the working grid takes where holes are closed, about: twelve arrays of single precision."""
 FOREGROUND = "foreground"
 BOUNDARY = "boundary"
 NEEDED = (FOREGROUND, BOUNDARY)
@@ -152,7 +150,7 @@ def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
         When the smallest cell is stated in cubic micrometres and the voxel size is unknown.
     """
     from napari_scutoid.steps.cell_table import cell_table
-    from napari_scutoid.steps.cells import cells_from_probabilities
+    from napari_scutoid.steps.cells_blocks import find_cells
     from napari_scutoid.steps.rescale import rescaling_labels
     from napari_scutoid.steps.resnap import resnapping
 
@@ -160,7 +158,7 @@ def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
     _check_smallest_size(settings, kept.voxel_size_um)
     working = kept.probabilities[BOUNDARY]
     foreground, boundary, seeds = maps_of(kept)
-    found = yield from cells_from_probabilities(
+    found = yield from find_cells(
         foreground, boundary, settings, kept.spacing, seeds=seeds, voxel_volume_um3=voxel_volume(working)
     )
     coarse = Labels(found.labels, working.voxel_size_um, working.origin_um, source=kept.source)
@@ -255,7 +253,7 @@ def prepare(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Prepar
     """
     warnings: list[str] = []
     cell_size = yield from _cell_size(volume, recipe.rescale, warnings)
-    working = yield from _rescaled(volume, recipe.rescale, cell_size, config, warnings)
+    working = yield from _rescaled(volume, recipe, cell_size, config, warnings)
     statistics = yield from _statistics(working, recipe)
     return Prepared(working, statistics, _spacing(working, volume, cell_size), cell_size, tuple(warnings))
 
@@ -335,10 +333,11 @@ def _no_image(volume: Volume, error: ValueError) -> ScutoidError:
 
 
 def _rescaled(
-    volume: Volume, settings: Rescale, cell_size: CellSize | None, config: ModelConfig, warnings: list[str]
+    volume: Volume, recipe: Recipe, cell_size: CellSize | None, config: ModelConfig, warnings: list[str]
 ) -> Steps[Volume]:
     from napari_scutoid.steps.rescale import distortion_warning, rescaled_shape, rescaling, target_factors
 
+    settings = recipe.rescale
     if settings.mode == "voxel_size" and volume.voxel_size_um is None:
         raise ScutoidError(
             "The stack cannot be rescaled to a voxel size",
@@ -355,17 +354,18 @@ def _rescaled(
     if settings.mode != "cell_size" and (warning := distortion_warning(factors, volume.voxel_size_um)):
         warnings.append(warning)
     shape = rescaled_shape(volume.shape, factors)
-    _check_memory(volume, shape)
+    _check_memory(volume, shape, recipe.watershed)
     if shape == volume.shape:
         return volume
     return (yield from rescaling(volume, shape, order=settings.order, anti_alias=settings.anti_alias))
 
 
-def _check_memory(volume: Volume, shape: tuple[int, int, int]) -> None:
+def _check_memory(volume: Volume, shape: tuple[int, int, int], settings: Watershed) -> None:
     """Say now, and not when the system kills the program, that the memory does not suffice for a working grid."""
     from napari_scutoid.network.device import choose_device, free_memory
+    from napari_scutoid.steps.cells_blocks import memory_for
 
-    needed, free = math.prod(shape) * BYTES_PER_VOXEL, free_memory(choose_device("cpu"))
+    needed, free = memory_for(math.prod(shape), settings), free_memory(choose_device("cpu"))
     if needed > free:
         raise ScutoidError(
             f"{volume.source or 'The stack'} cannot be segmented",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.steps.blocks import MOST_VOXELS, cut, workers
-from napari_scutoid.steps.cells import Cells, smallest_cell
+from napari_scutoid.steps.cells import Cells, cells_from_probabilities, smallest_cell
 from napari_scutoid.steps.cleanup import clean_in_place
 from napari_scutoid.steps.partition import partition_in_place
 from napari_scutoid.steps.watershed_blocks import REACH, halo_of, regions_in_blocks
@@ -13,9 +13,44 @@ from napari_scutoid.steps.watershed_blocks import REACH, halo_of, regions_in_blo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from napari_scutoid.progress import Steps
-    from napari_scutoid.recipe import Recipe
+    from napari_scutoid.recipe import Recipe, Watershed
     from napari_scutoid.volume import ArrayLike
+
+
+MOST_WHOLE = 16_000_000
+"""Voxels of a grid that is worked on as a whole."""
+WHOLE_BYTES, OWN_BYTES, BLOCK_BYTES = 50, 18, 40
+"""Memory that a voxel takes of a grid worked on as a whole; of one in blocks; and of the blocks at work, besides."""
+
+
+def find_cells(
+    foreground: NDArray[Any],
+    boundary: NDArray[Any],
+    recipe: Recipe,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    *,
+    seeds: NDArray[Any] | None = None,
+    voxel_volume_um3: float | None = None,
+) -> Steps[Cells]:
+    """Turn probabilities into cells, in blocks where the whole would take much memory.
+
+    Parameters, progress and errors are those of `cells_from_probabilities`.
+    """
+    work = cells_in_blocks if in_blocks(boundary.size, recipe.watershed) else cells_from_probabilities
+    return (yield from work(foreground, boundary, recipe, spacing, seeds=seeds, voxel_volume_um3=voxel_volume_um3))
+
+
+def in_blocks(voxels: int, settings: Watershed) -> bool:
+    """Whether a grid is worked on in blocks; connected components are those of a whole."""
+    return voxels > MOST_WHOLE and settings.method == "watershed"
+
+
+def memory_for(voxels: int, settings: Watershed) -> int:
+    """Return the bytes that cells of a grid with so many voxels take to find, its maps included."""
+    return OWN_BYTES * voxels + BLOCK_BYTES * MOST_VOXELS if in_blocks(voxels, settings) else WHOLE_BYTES * voxels
 
 
 def cells_in_blocks(

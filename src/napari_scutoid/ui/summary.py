@@ -35,11 +35,12 @@ def of_estimate(known: Known, is_busy: bool) -> str:
 
 def of_result(plan: Plan, known: Known, free_bytes: int) -> str:
     """Return what comes out, one fact a line."""
-    from napari_scutoid.pipeline import BYTES_PER_VOXEL
+    from napari_scutoid.recipe import Watershed
+    from napari_scutoid.steps.cells_blocks import memory_for
 
     size = "" if plan.voxel_size_um is None else f" of {_numbers(plan.voxel_size_um)} µm"
     lines = [f"{_shape(plan.shape)} voxels{size} (z × y × x), {_bytes(plan.bytes)}."]
-    needed = math.prod(plan.shape) * BYTES_PER_VOXEL
+    needed = memory_for(math.prod(plan.shape), Watershed())
     lines.append(f"Segmenting it takes about {_bytes(needed)} of memory; {_bytes(free_bytes)} are free.")
     if needed > free_bytes:
         lines.append("⚠ That is too little: crop more, or take a coarser grid.")
