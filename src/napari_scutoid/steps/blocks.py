@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_VOXELS = 8_000_000
+MOST_VOXELS = 16_000_000
 """Of all blocks that are worked on at a time, what overlaps counted."""
 _MOST_WORKERS = 4
 
