@@ -1,7 +1,8 @@
 """Many stacks, one recipe: each stack by itself, with a row in a report, and nothing lost when the program ends.
 
 What is done with a stack is said by a `BatchItem` and a `BatchJob`, plain values that another process can be handed.
-`segment_stack` does it and touches nothing that another stack needs; `run_batch` does one stack after the other.
+`segment_stack` does it and touches nothing that another stack needs; `run_batch` has it done for all stacks, one after
+the other here, or by a `crew` of Dask's workers.
 """
 
 from napari_scutoid.batch.command import as_computed, batch_command

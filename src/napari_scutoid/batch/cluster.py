@@ -15,7 +15,6 @@ import uuid
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +63,7 @@ class DaskCrew:
         self._heard: queue.SimpleQueue[News | str] = queue.SimpleQueue()
         self._held: dict[str, tuple[Task, Any]] = {}
         self._workers: dict[str, dict[str, float]] = {}
+        self._leaving: set[str] = set()
         self._looked, self._idle_since = 0.0, time.monotonic()
         client.subscribe_topic(self._topic, self._on_told)
         self._look()
@@ -76,7 +76,7 @@ class DaskCrew:
         return [
             worker
             for worker, resources in self._workers.items()
-            if worker not in self._held and (resources.get(GPU) or not self._on_card)
+            if worker not in self._held and worker not in self._leaving and (resources.get(GPU) or not self._on_card)
         ]
 
     def give(self, who: str, task: Task) -> None:
@@ -123,7 +123,9 @@ class DaskCrew:
             with suppress(Exception):
                 future.cancel()
         self._held.clear()
-        self._opened.close()
+        # A cluster that does not end in time raises; its processes end with this one.
+        with suppress(Exception):
+            self._opened.close()
 
     def _look(self) -> None:
         self._looked = time.monotonic()
@@ -132,6 +134,7 @@ class DaskCrew:
         except (OSError, TimeoutError, RuntimeError) as error:
             raise _scheduler_is_gone() from error
         self._workers = {str(worker): dict(about["resources"]) for worker, about in known.items()}
+        self._leaving = {str(worker) for worker, about in known.items() if about["status"] != "running"}
         if self._workers:
             self._idle_since = self._looked
 
@@ -223,13 +226,13 @@ def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:
         When nothing answers there.
     """
     _, distributed = _libraries()
-    file = Path(address).expanduser()
-    where = {"scheduler_file": str(file)} if file.is_file() else {"address": address}
+    file = os.path.expanduser(address)
+    where = {"scheduler_file": file} if os.path.isfile(file) else {"address": address}
     with ExitStack() as opened:
         opened.enter_context(_quiet())
         try:
             client = distributed.Client(**where, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError, TypeError, KeyError) as error:
+        except (OSError, TimeoutError, ImportError, RuntimeError, ValueError, TypeError, KeyError) as error:
             raise ScutoidError(
                 f"No Dask scheduler answers at {address}",
                 str(error) or type(error).__name__,
