@@ -176,31 +176,36 @@ def _line(row: "Row") -> str:
 def _with_table(steps: "Steps[BatchReport]", names: Sequence[str]) -> "BatchReport":
     """Show a line for each stack that is being segmented, below one for all."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Table
 
     columns = (
         TextColumn("{task.description}", markup=False),
         TextColumn("{task.fields[step]:<26}", markup=False),
         BarColumn(20),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]:>9}"),
         TimeElapsedColumn(),
     )
     with Table(*columns, console=Console(stderr=True, highlight=False), transient=True) as table:
-        stacks, lines = table.add_task("All stacks", total=None, step=""), dict[int, TaskID]()
+        stacks, lines = table.add_task("All stacks", step="", count=""), dict[int, TaskID]()
         tell_rows = _line_per_stack(lambda line: table.console.print(line, markup=False))
+
+        def show(line: TaskID, step: str, done: int, total: int) -> None:
+            # A step of unknown length has an empty bar: rich takes a missing total for the one of the step before.
+            count = f"{done}/{total}" if total else ""
+            table.update(line, step=step, completed=done if total else 0, total=total or 1, count=count)
 
         def report(progress: Progress) -> None:
             tell_rows(progress)
             so_far: BatchReport = progress.report  # type: ignore[attr-defined]
             under_way: Mapping[int, Progress] = progress.under_way  # type: ignore[attr-defined]
             step = "" if under_way else progress.step
-            table.update(stacks, completed=len(so_far.rows), total=so_far.total, step=step)
+            show(stacks, step, len(so_far.rows), so_far.total)
             for position in lines.keys() - under_way.keys():
                 table.remove_task(lines.pop(position))
             for position, part in under_way.items():
                 if position not in lines:
-                    lines[position] = table.add_task(names[position], total=None, step="")
-                table.update(lines[position], step=part.step, completed=part.done, total=part.total or None)
+                    lines[position] = table.add_task(names[position], step="", count="")
+                show(lines[position], part.step, part.done, part.total)
 
         return drain(steps, report)
