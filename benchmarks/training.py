@@ -275,7 +275,7 @@ def _ablation(job: Job, folder: Path) -> Row:
 
     without = job.name.removeprefix("without ") if job.name != "whole" else ""
     command = [sys.executable, str(HERE.parent / "scripts" / "train_builtin.py")]
-    command += ["--epochs", str(ABLATION_EPOCHS), "--steps-per-epoch", str(ABLATION_STEPS)]
+    command += ["--epochs", str(ABLATION_EPOCHS), "--steps-per-epoch", str(ABLATION_STEPS), "--untuned"]
     command += ["--cache", str(folder / "run"), "-o", str(folder / "model"), "--validation", "4"]
     root = shared_stacks()[0].file.parents[1] / "geometry"
     command += ["--real", *(str(file) for file in sorted(root.glob("*.h5")))]

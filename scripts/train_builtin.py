@@ -135,8 +135,9 @@ def main() -> None:
             workers=options.workers,
         )
     )
-    config, told = follow(tuned(trained.module, config, judge, recipe, settings))
-    print(told)
+    if not options.untuned:
+        config, told = follow(tuned(trained.module, config, judge, recipe, settings))
+        print(told)
     config = config.model_copy(
         update={
             "description": "Foreground and boundary of epithelial cells in membrane-stained confocal stacks.",
@@ -160,6 +161,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="time budget instead of the recipe's")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--steps-per-epoch", type=int, help="instead of the recipe's")
+    parser.add_argument("--untuned", action="store_true", help="keep the default settings of the post-processing")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples ahead")
     parser.add_argument("-o", "--output", type=Path, default=Path("src/napari_scutoid/models/builtin"))
     return parser.parse_args()
