@@ -86,9 +86,9 @@ def test_a_stack_slightly_too_large_is_cut_in_two():
 def test_sizes_divide_an_axis_with_none_to_spare():
     space = Space(Grid((512, 60, 8), (16, 16, 16)), (24, 24, 24), (4, 4, 4))
     sizes = space.sizes(0)
-    assert sizes[:4] == [512, 280, 204, 164] and sizes[-1] == 52
+    assert sizes[:4] == [512, 280, 204, 164] and sizes[-1] == 64
     assert sizes == sorted(set(sizes), reverse=True)
-    assert (space.sizes(1), space.sizes(2)) == ([60, 56, 52], [8])
+    assert (space.sizes(1), space.sizes(2)) == ([60], [8])
     for n, size in enumerate(sizes[:4], start=1):
         covered = size if n == 1 else 2 * (size - 24) + (n - 2) * (size - 48)
         assert covered - n * 4 < 512 <= covered
@@ -100,6 +100,15 @@ def test_the_default_costs_little_more_than_the_stack():
         space = Space(grid, (24, 24, 24), (4, 4, 4))
         tiles = space.cover(everything(grid), best_size(everything(grid), space, 8 * 2**20))
         assert sum(tile.read.voxels for tile in tiles) <= 1.7 * np.prod(shape)
+
+
+def test_tissue_that_does_not_fill_the_stack_costs_less_than_the_stack():
+    grid = Grid((128, 512, 512), (16, 16, 16))
+    _, y, x = np.indices(grid.counts)
+    tube = np.abs(y - x) <= 5
+    space = Space(grid, (24, 24, 24), (4, 4, 4))
+    tiles = space.cover(tube, best_size(tube, space, 8 * 2**20))
+    assert sum(tile.read.voxels for tile in tiles) <= 0.9 * math.prod(grid.shape)
 
 
 def test_wanted_must_fit_the_grid():

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from napari_scutoid.network.config import Triple
 
+SMALLEST_CORE = 16
+"""Voxels along an axis; smaller ones would be all margin."""
 STEPS = (-4, -1, 1, 4)
 """How far apart two sizes are that are compared, in sizes."""
-SHARES = (1, 4, 16, 64)
+SHARES = (1, 2, 4, 8, 16)
 """Of the volume that is best for a whole stack, what a search for a smaller one begins with."""
 
 
@@ -164,7 +166,7 @@ class Space:
     def sizes(self, axis: int) -> list[int]:
         """Return the sizes of tiles that cover an axis with none to spare, the largest first."""
         whole, halo, step = self.whole[axis], self.halo[axis], self.multiple[axis]
-        found, smallest, n = [whole], 2 * halo + step, 1
+        found, smallest, n = [whole], 2 * halo + -(-SMALLEST_CORE // step) * step, 1
         while found[-1] > smallest:
             n += 1
             size = -(-(whole + 2 * halo * (n - 1)) // (n * step)) * step
@@ -211,13 +213,21 @@ def best_size(wanted: NDArray[np.bool_], space: Space, largest: int) -> Triple:
     if wanted.all() or not wanted.any() or math.prod(first) > largest:
         return first
 
+    least = int(np.count_nonzero(wanted)) * math.prod(space.grid.tile)
+    bound = math.prod(first) * len(space.cover(wanted, first))
+
     @functools.cache
     def cost(size: Triple) -> float:
-        return math.inf if math.prod(size) > largest else math.prod(size) * len(space.cover(wanted, size))
+        # Sizes that leave little but margins would take long to place and are never best.
+        cores = math.prod(_core_along(size[axis], space, axis) for axis in range(3))
+        if math.prod(size) > largest or math.prod(size) * least > bound * cores:
+            return math.inf
+        return math.prod(size) * len(space.cover(wanted, size))
 
     axes = [_all_sizes(space, axis) for axis in range(3)]
-    starts = {_best_for_all(space, math.prod(first) // share) for share in SHARES}
-    return min((_descended(start, axes, cost) for start in sorted(starts)), key=cost)
+    starts = {first, *(_best_for_all(space, math.prod(first) // share) for share in SHARES)}
+    found = min((_descended(start, axes, cost) for start in sorted(starts)), key=cost)
+    return found if cost(found) < bound else first
 
 
 def _best_for_all(space: Space, largest: int) -> Triple:
@@ -236,10 +246,15 @@ def _best_for_all(space: Space, largest: int) -> Triple:
 def _computed_along(size: int, space: Space, axis: int) -> int:
     """Return the voxels computed along an axis that is wanted from end to end."""
     whole, halo = space.whole[axis], space.halo[axis]
+    return size if size >= whole else size * max(2, -(-(whole - 2 * halo) // (size - 2 * halo)))
+
+
+def _core_along(size: int, space: Space, axis: int) -> int:
+    """Return the voxels along an axis that a tile adds to the others, at most."""
+    whole, halo = space.whole[axis], space.halo[axis]
     if size >= whole:
-        return size
-    inner = size - 2 * halo
-    return size * max(2, -(-(whole - 2 * halo) // inner))
+        return whole
+    return size - halo if whole <= 2 * (size - halo) else size - 2 * halo
 
 
 def _all_sizes(space: Space, axis: int) -> list[int]:
