@@ -67,7 +67,7 @@ def _models(more: Sequence[str]) -> list[ModelCard]:
 def _describe_device(settings: Predict) -> DeviceFacts:
     from napari_scutoid.network.device import describe_device
 
-    return describe_device(settings.device, settings.precision)
+    return describe_device(settings.device, settings.precision, settings.backend)
 
 
 def _forecast(volume: Volume, recipe: Recipe, config: ModelConfig, cell_size: CellSize | None) -> Steps[Forecast]:

@@ -17,7 +17,13 @@ from napari_scutoid.ui.note import Note
 if TYPE_CHECKING:
     from napari_scutoid.network.device import DeviceFacts
 
-DEVICES = {"auto": "automatic", "cpu": "processor", "cuda": "graphics card (CUDA)", "mps": "graphics card (Mac)"}
+DEVICES = {
+    "auto": "automatic",
+    "cpu": "processor",
+    "cuda": "graphics card (CUDA)",
+    "mps": "graphics card (Mac)",
+    "xpu": "graphics chip (Intel)",
+}
 PRECISIONS = {"auto": "automatic", "fp32": "32-bit", "bf16": "16-bit (bf16)"}
 
 

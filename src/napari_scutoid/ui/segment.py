@@ -47,7 +47,11 @@ OPEN_STACK = "Open stack"
 MORE: dict[str, Group] = {
     "normalise": ("Brightness", Normalise, None),
     "rescale": ("Grid", Rescale, ("mode", "factors", "voxel_size_um", "order", "anti_alias", "labels")),
-    "predict": ("Tiles", Predict, ("gate", "gate_threshold", "tile", "halo", "memory_gb", "pass_voxels")),
+    "predict": (
+        "Tiles",
+        Predict,
+        ("gate", "gate_threshold", "flips", "backend", "tile", "halo", "memory_gb", "pass_voxels"),
+    ),
 }
 TARGETS = {"factors": "factors", "voxel_size": "voxel_size_um"}
 """What a mode of rescaling needs to be told."""
