@@ -106,15 +106,14 @@ def each(
         Once a block.
     """
     yield Progress(step, 0, len(blocks))
-    threads = ThreadPoolExecutor(workers())
+    at_once = workers()
+    threads = ThreadPoolExecutor(at_once)
     try:
-        waiting = deque((block, threads.submit(work, block)) for block in blocks[: workers()])
-        for number, later in enumerate([*blocks[workers() :], *[None] * len(waiting)], start=1):
-            if not waiting:
-                break
+        waiting = deque((block, threads.submit(work, block)) for block in blocks[:at_once])
+        for number in range(1, len(blocks) + 1):
             block, made = waiting.popleft()
             result = made.result()
-            if later is not None:
+            for later in blocks[number + at_once - 1 : number + at_once]:
                 waiting.append((later, threads.submit(work, later)))
             then(block, result)
             yield Progress(step, number, len(blocks))
