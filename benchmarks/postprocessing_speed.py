@@ -5,7 +5,7 @@
 On the noisy, blurred boundaries of Voronoi cells that ``watershed.py`` makes. Both sides threshold the maps, measure
 the distance to walls, smooth it, find its maxima, grow them over the same height map inside the tissue, give small
 cells away, fill holes and renumber; both keep the maxima that stand out by the same share. Ours is measured with these
-steps alone, and with all of them: then it closes holes in the tissue and divides by shape besides; each also in blocks, as
+steps alone, and with all: then it closes holes in the tissue and divides by shape besides; each also in blocks, as
 large grids are. Each chain runs in a process of its own; memory is what it needs on top of the two maps, per voxel.
 """
 
