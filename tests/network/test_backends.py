@@ -23,6 +23,7 @@ from napari_scutoid.network.config import (
 )
 from napari_scutoid.network.openvino_backend import NotConverted, OpenVinoBackend
 from napari_scutoid.network.predict import predict
+from napari_scutoid.network.speed import seconds_per_voxel
 from napari_scutoid.network.torch_backend import TorchBackend, fold_batch_norm, keep_ends_precise
 from napari_scutoid.network.unet import build
 from napari_scutoid.network.validate import AsItIs
@@ -207,6 +208,15 @@ def test_memory_that_does_not_suffice_is_told_alike(monkeypatch):
     monkeypatch.setattr(backend, "_compiled_for", lambda _: Full())
     with pytest.raises(MemoryError, match=r"\(4, 4, 4\) voxels"):
         backend(tiles(1, 1, 4, 4, 4), ALL)
+
+
+def test_each_backend_has_its_own_speed(tmp_path):
+    _, config = model()
+    facts = make_backend(*model(), settings())[1]
+    both = [dataclasses.replace(facts, backend=name) for name in ("torch", "openvino")]
+    first = [seconds_per_voxel(config, one, cache=tmp_path / "s.json") for one in both]
+    assert min(first) > 0 and first[0] != first[1]
+    assert [seconds_per_voxel(config, one, cache=tmp_path / "s.json") for one in both] == first
 
 
 def test_facts_can_be_used_again():

@@ -100,9 +100,10 @@ class OpenVinoBackend:
     def __init__(self, module: nn.Module, config: ModelConfig, device: torch.device, precision: Precision) -> None:
         self.compiled = 0
         self._place = PLACES[device.type]
-        self._settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         if device.type == "cpu":
-            self._settings["INFERENCE_NUM_THREADS"] = str(torch.get_num_threads())
+            # Threads that are pinned to cores would be to the same ones in each of several programs or workers.
+            self._settings |= {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "ENABLE_CPU_PINNING": False}
         self._core = load().Core()
         self._shape: tuple[int, ...] = ()
         self._request: Any = None

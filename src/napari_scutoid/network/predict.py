@@ -59,7 +59,7 @@ class Normaliser(Protocol):
     """What turns raw intensities into the network's input, the same way in every tile."""
 
     def apply(self, block: Any, /) -> NDArray[np.float32]:
-        """Return the normalised block; called from several threads."""
+        """Return the normalised block; called from another thread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
