@@ -94,7 +94,7 @@ def test_tiles_of_one_size_are_compiled_for_once(monkeypatch):
     module, config = model()
     data = tiles(21, 40, 70)
     found = {
-        backend: drain(predict(module, config, data, AsItIs(), settings(backend=backend, pass_voxels=30_000)))
+        backend: drain(predict(module, config, data, AsItIs(), settings(backend=backend, tile=(16, 16, 24))))
         for backend in ("torch", "openvino")
     }
     assert found["openvino"].passes > 3
