@@ -145,3 +145,33 @@ def test_the_network_is_asked_once_more_and_the_list_is_made_anew(qtbot, make_wi
     assert len(asked) == 1 and first.is_closed and widget.correction.reviewing.review is not first
     assert widget.bench.suspects.value().title == "Cell 1"
     assert widget.correction.again._kept is kept
+
+
+@pytest.mark.parametrize("what", ["decided", "planning"])
+def test_a_new_list_takes_nobody_away_from_a_cell(qtbot, make_widget, viewer, cells, monkeypatch, what):
+    listed, planned, refused = threading.Event(), threading.Event(), []
+
+    def again(session, _offered, _chosen):
+        yield Progress("Looking at cells")
+        listed.wait(20)
+        return (yield from no_suspects(session)), object()
+
+    monkeypatch.setattr("napari_scutoid.ui.correction.opinion_plan", lambda _offered: Plan(""))
+    widget = make_widget(viewer, ProofreadCore(find_suspects=no_suspects, find_again=again))
+    begin(qtbot, widget)
+    widget.editing.refused.connect(refused.append)
+    panel, first = widget.bench.suspects, widget.correction.reviewing.review
+    panel.skipAsked.emit()
+    panel.opinion_button.click()
+    if what == "decided":
+        panel.skipAsked.emit()
+    else:
+        widget.editing.look(lambda _scene: planned.wait(20), lambda _found: None)
+    shown = panel.value().title
+    listed.set()
+    qtbot.waitUntil(lambda: widget.correction.reviewing.review is not first)
+    assert panel.value() is not None and panel.value().title == shown and not refused
+    planned.set()
+    idle(qtbot, widget)
+    panel.acceptAsked.emit()
+    assert widget.correction.session.states[int(shown.split()[1])].accepted and not refused

@@ -156,12 +156,14 @@ def opinion_plan(offered: Offered) -> Plan:
     image = offered.image
     if image is not None and not covers_the_same(image.volume, offered.grid):
         return Plan("", f"“{image.name}” does not cover the same space as the cells.")
+    if how.problem is not None:
+        return Plan("", how.problem)
     kept = _said_before(how, offered, image)
     if kept is not None and kept.image is not None:
         return Plan("", how=how, kept=kept, image=kept.image)
     if image is None:
         return Plan("", NO_STACK)
-    return Plan("", how.problem, how=how, image=image.volume)
+    return Plan("", how=how, image=image.volume)
 
 
 def how_made(provenance: Mapping[str, Any]) -> HowFound | None:

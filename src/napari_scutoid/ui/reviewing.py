@@ -259,13 +259,17 @@ class Reviewing(QObject):
         if review.session is not self._editing.session:
             review.close()
             return
+        before = self.suspect
         if self._review is not None:
             self._review.close()
         self._review = review
         self.refresh()
-        if len(review.session.history.moves) == moves:
+        # Nobody is taken away from what is being edited.
+        if len(review.session.history.moves) == moves and not self._editing.is_planning:
             self.next()
-        else:  # nobody is taken away from what is being edited
+        elif before is not None and before.cell in review.session.index:
+            self._panel.setValue(card_of(review.show(before.cell), review))
+        else:
             self._panel.setValue(None, FOUND)
 
     def _on_refused(self, _error: Exception) -> None:
