@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,7 +188,8 @@ def test_cores_memory_and_cards_are_shared(workers, cards):
     found = shares(workers, cards=[f"card{n}" for n in range(cards)])
     assert len(found) == workers
     own = [core for one in found for core in one.environment[CORES].split(",")]
-    assert "" not in own and (workers > (os.cpu_count() or 1) or len(set(own)) == len(own))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert "" not in own and (workers > cores or len(set(own)) == len(own))
     assert len({one.resources[MEMORY] for one in found}) == 1
     with_card = [one for one in found if one.resources.get(GPU)]
     assert len(with_card) == min(workers, cards)
@@ -195,6 +197,11 @@ def test_cores_memory_and_cards_are_shared(workers, cards):
         # None sees the card of another.
         seen = [one.environment["CUDA_VISIBLE_DEVICES"] for one in found]
         assert seen == [f"card{n}" if n < cards else "" for n in range(workers)]
+
+
+def test_workers_share_what_a_container_or_a_job_of_a_cluster_has_left(monkeypatch):
+    monkeypatch.setattr("napari_scutoid.network.device._left_in_cgroup", lambda: 4_000)
+    assert [one.resources[MEMORY] for one in shares(4)] == [1_000] * 4
 
 
 @pytest.mark.parametrize(
@@ -219,7 +226,24 @@ def test_a_worker_keeps_to_its_cores(monkeypatch):
 
     one = min(os.sched_getaffinity(0))
     monkeypatch.setenv(CORES, str(one))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
     with ThreadPoolExecutor(1) as thread:
         thread.submit(keep_to_cores).result()
         assert thread.submit(os.sched_getaffinity, 0).result() == {one}
+
+
+def test_a_worker_that_dask_has_set_to_one_thread_uses_all_its_cores(monkeypatch):
+    from napari_scutoid.batch import worker
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.delenv(CORES, raising=False)
+    monkeypatch.setattr(worker.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    for name, dask, cores in (
+        ("OMP_NUM_THREADS", "1", "8"),
+        ("MKL_NUM_THREADS", "1", "8"),
+        ("OMP_NUM_THREADS", "3", "3"),
+    ):
+        monkeypatch.setenv(name, dask)
+        keep_to_cores()
+        assert os.environ[name] == cores

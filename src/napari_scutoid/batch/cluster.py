@@ -18,8 +18,6 @@ from multiprocessing import resource_tracker
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from napari_scutoid.batch.crew import News, Task
 from napari_scutoid.batch.stack import failed_row
 from napari_scutoid.batch.worker import CORES, GPU, MEMORY, work
@@ -159,8 +157,8 @@ class DaskCrew:
 def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
     """Start workers on this computer, which share its cores, memory and graphics cards.
 
-    Only this computer can reach them, and only who has the key, which exists in the memory of these processes alone:
-    other users of the computer cannot.
+    Only this computer can reach them, and only who has the key, which is made for them: other users of the computer
+    cannot. Python reads a key from a file only, so that Dask writes it into a folder of this user's alone, for a moment.
 
     Parameters
     ----------
@@ -294,8 +292,10 @@ class Share:
 
 def shares(workers: int, *, cards: Sequence[str] = ()) -> list[Share]:
     """Divide cores, free memory and graphics cards among workers."""
+    from napari_scutoid.network.device import choose_device, free_memory
+
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    memory = psutil.virtual_memory().available // workers
+    memory = free_memory(choose_device("cpu")) // workers  # within the limit of a container or a cluster's job, too
     found = []
     for number in range(workers):
         own = cores[len(cores) * number // workers : len(cores) * (number + 1) // workers]

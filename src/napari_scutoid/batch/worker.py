@@ -90,9 +90,11 @@ def keep_to_cores() -> None:
             with suppress(OSError):
                 os.sched_setaffinity(0, cores)
         cores = os.sched_getaffinity(0)
-    # Dask sets the variable to 1 unless it is told otherwise, for work that is of one thread each.
-    if "torch" not in sys.modules and os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        os.environ["OMP_NUM_THREADS"] = str(len(cores) or os.cpu_count() or 1)
+    # Dask sets both to 1 unless it is told otherwise, for work that is of one thread each; PyTorch takes the lower one.
+    if "torch" not in sys.modules:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            if os.environ.get(name, "1") == "1":
+                os.environ[name] = str(len(cores) or os.cpu_count() or 1)
 
 
 def _check_same(task: Task) -> None:
