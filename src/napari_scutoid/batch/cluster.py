@@ -158,7 +158,7 @@ def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
     """Start workers on this computer, which share its cores, memory and graphics cards.
 
     Only this computer can reach them, and only who has the key, which is made for them: other users of the computer
-    cannot. Python reads a key from a file only, so that Dask writes it into a folder of this user's alone, for a moment.
+    cannot. Dask has to write it into a folder of this user's alone for a moment, as Python reads keys from files only.
 
     Parameters
     ----------
