@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_scutoid.progress import drain
-from napari_scutoid.steps.blocks import cut, each
+from napari_scutoid.steps.blocks import cut, each, shared
 
 sides = st.tuples(*[st.integers(1, 24)] * 3)
 halos = st.tuples(*[st.integers(0, 4)] * 3)
@@ -37,6 +37,16 @@ def test_blocks_are_as_large_as_they_may_be():
     assert min(min(block.core.shape) for block in cut((64, 64, 64), (16, 16, 16), 1)) >= 16 / 2
 
 
+def test_where_blocks_are_large_fewer_are_worked_on_at_a_time(monkeypatch):
+    monkeypatch.setattr("napari_scutoid.steps.blocks.cores", lambda: 16)
+    at_work = []
+    for halo in (2, 8, 10, 20):
+        blocks, at_once = shared((96, 96, 96), (halo,) * 3, 64_000)
+        at_work.append(at_once)
+        assert at_once == 1 or at_once * max(block.outer.size for block in blocks) <= 64_000
+    assert at_work == [4, 4, 2, 1]
+
+
 def test_results_come_in_the_order_of_the_blocks():
     blocks, came = cut((8, 8, 8), (0, 0, 0), 64), []
     last_first = threading.Event()
@@ -49,7 +59,7 @@ def test_results_come_in_the_order_of_the_blocks():
         return block.core.start
 
     steps = []
-    drain(each(blocks, work, lambda block, start: came.append((block.core.start, start)), "Trying"), steps.append)
+    drain(each(blocks, 2, work, lambda block, start: came.append((block.core.start, start)), "Trying"), steps.append)
     assert came == [(block.core.start,) * 2 for block in blocks]
     assert [step.done for step in steps] == list(range(len(blocks) + 1))
 
@@ -61,9 +71,9 @@ def test_what_fails_in_a_thread_comes_out_and_a_cancelled_job_leaves_none_runnin
         raise MemoryError("too much")
 
     with pytest.raises(MemoryError, match="too much"):
-        drain(each(blocks, fail, lambda *_: None, "Trying"))
+        drain(each(blocks, 2, fail, lambda *_: None, "Trying"))
     before = threading.active_count()
-    job = each(blocks, lambda block: block.core, lambda *_: None, "Trying")
+    job = each(blocks, 2, lambda block: block.core, lambda *_: None, "Trying")
     next(job), next(job)
     job.close()
     assert threading.active_count() == before

@@ -14,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 from napari_scutoid.metrics import adapted_rand_error, count_overlaps
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Cleanup, Partition, Recipe, Watershed
-from napari_scutoid.steps.blocks import cut, workers
+from napari_scutoid.steps import watershed_blocks
+from napari_scutoid.steps.blocks import cut, shared
 from napari_scutoid.steps.boundaries import find_boundaries
 from napari_scutoid.steps.cells import cells_from_probabilities
 from napari_scutoid.steps.cells_blocks import cells_in_blocks
@@ -25,8 +26,8 @@ from napari_scutoid.steps.watershed import bounded_regions
 from napari_scutoid.steps.watershed_blocks import REACH, halo_of, regions_in_blocks
 
 SHAPE = (30, 48, 48)
-SMALL = 70_000
-"""Voxels of the blocks at work: some dozen blocks in all."""
+SMALL = 1_000
+"""Less than one block: cores are no larger than what is around them, and there are a dozen blocks and more."""
 
 
 @cache
@@ -68,7 +69,8 @@ def test_cells_are_those_of_the_whole_stack(spacing, method):
     assert error(found.labels, whole.labels) < 0.005 and whole.labels.max() > 30
 
 
-def test_the_same_input_gives_the_same_cells():
+def test_the_same_input_gives_the_same_cells_however_many_blocks_are_worked_on_at_a_time(monkeypatch):
+    monkeypatch.setattr(watershed_blocks, "shared", lambda *how: (shared(*how)[0], 4))
     recipe = Recipe.model_validate({"partition": {"method": "multicut"}})
     again = drain(cells_in_blocks(*maps(), recipe, most=SMALL)).labels
     np.testing.assert_array_equal(again, in_blocks(method="multicut").labels)
@@ -77,7 +79,7 @@ def test_the_same_input_gives_the_same_cells():
 def test_no_cell_ends_at_a_blocks_face():
     """Label changes across the faces of blocks are as frequent as across the planes beside them."""
     found = in_blocks()
-    blocks = cut(SHAPE, halo_of(REACH * found.diameter, (1.0, 1.0, 1.0)), SMALL // workers())
+    blocks, _ = shared(SHAPE, halo_of(REACH * found.diameter, (1.0, 1.0, 1.0)), SMALL)
     faces, found = sorted({block.core.start[2] for block in blocks} - {0}), found.labels
 
     def changes(planes):
@@ -104,6 +106,22 @@ def test_a_predicted_core_across_a_blocks_face_is_one_seed():
     assert np.unique(found.labels[cores > 0]).tolist() == [1, 2, 3]
 
 
+def test_one_slice_is_one_cell_thick():
+    foreground, boundary = (one[15:16] for one in maps())
+    recipe = Recipe.model_validate({"partition": {"method": "multicut"}})
+    whole = drain(cells_from_probabilities(foreground, boundary, recipe))
+    found = drain(cells_in_blocks(foreground, boundary, recipe, most=SMALL))
+    assert error(found.labels, whole.labels) < 0.005 and whole.labels.max() > 10
+
+
+@pytest.mark.parametrize("method", ["shape", "multicut"])
+def test_tissue_without_walls_is_one_cell(method):
+    boundary, recipe = np.zeros((12, 20, 20), np.float32), Recipe.model_validate({"partition": {"method": method}})
+    whole = drain(cells_from_probabilities(np.ones_like(boundary), boundary, recipe))
+    found = drain(cells_in_blocks(np.ones_like(boundary), boundary, recipe, most=SMALL, reach=0.3))
+    np.testing.assert_array_equal(found.labels, whole.labels)
+
+
 def test_a_stack_without_tissue_has_no_cells():
     none = np.zeros(SHAPE, np.float32)
     assert not drain(cells_in_blocks(none, none, Recipe(), most=SMALL)).labels.any()
@@ -112,6 +130,10 @@ def test_a_stack_without_tissue_has_no_cells():
 def test_what_is_no_watershed_is_refused():
     with pytest.raises(ValueError, match=r"settings\.method must be 'watershed'"):
         drain(regions_in_blocks(*maps(), Watershed(method="components")))
+    foreground, boundary = maps()
+    for seeds, other, words in ((None, foreground[1:], "foreground has shape"), (boundary[1:], boundary, "seeds have")):
+        with pytest.raises(ValueError, match=words):
+            drain(regions_in_blocks(other, boundary, Watershed(), seeds=seeds))
     with pytest.raises(ValueError, match="needs voxel_volume_um3"):
         drain(cells_in_blocks(*maps(), Recipe(cleanup=Cleanup(min_size_unit="um3"))))
 
@@ -148,7 +170,7 @@ def test_cleaning_in_place_is_the_same():
     middle = tuple(int(i) for i in np.argwhere(labels == labels[15, 10, 30]).mean(0))
     labels[middle] = 0  # a hole
     whole = drain(clean(labels, regions.height, Cleanup(), 40))
-    blocks = cut(SHAPE, [8] * 3, SMALL // 4)
+    blocks = cut(SHAPE, [8] * 3, 17_500)
     found = drain(clean_in_place(labels, regions.height, Cleanup(), 40, blocks))
     assert found is labels and len(blocks) > 4
     assert (found != whole).mean() < 1e-4 and found.max() == whole.max()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from napari_scutoid.box import Box
 from napari_scutoid.progress import Progress
+from napari_scutoid.steps.threads import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,20 +79,38 @@ def cut(shape: Sequence[int], halo: Sequence[int], most: int = MOST_VOXELS) -> l
     return found
 
 
-def workers() -> int:
-    """Return how many blocks are worked on at a time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_WORKERS)
+def shared(shape: Sequence[int], halo: Sequence[int], most: int = MOST_VOXELS) -> tuple[list[Block], int]:
+    """Cut a stack into blocks for all cores, or for fewer where so many blocks would take too much memory.
+
+    Parameters
+    ----------
+    shape, halo
+        As for `cut`.
+    most : int
+        Voxels of all blocks that are worked on at a time; a single one may have more, see `cut`.
+
+    Returns
+    -------
+    tuple of list of Block and int
+        The blocks, and how many to work on at a time.
+    """
+    for at_once in range(min(cores(), _MOST_WORKERS), 1, -1):
+        blocks = cut(shape, halo, most // at_once)
+        if max(block.outer.size for block in blocks) <= most // at_once:
+            return blocks, at_once
+    return cut(shape, halo, most), 1
 
 
 def each(
-    blocks: Sequence[Block], work: Callable[[Block], T], then: Callable[[Block, T], None], step: str
+    blocks: Sequence[Block], at_once: int, work: Callable[[Block], T], then: Callable[[Block, T], None], step: str
 ) -> Steps[None]:
     """Work on all blocks, several at a time, and hand over what comes of each, in their order.
 
     Parameters
     ----------
     blocks : sequence of Block
+    at_once : int
+        Blocks that are worked on at a time.
     work : callable
         Runs in a thread of its own, and must leave alone what `then` changes.
     then : callable
@@ -106,7 +124,6 @@ def each(
         Once a block.
     """
     yield Progress(step, 0, len(blocks))
-    at_once = workers()
     threads = ThreadPoolExecutor(at_once)
     try:
         waiting = deque((block, threads.submit(work, block)) for block in blocks[:at_once])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_scutoid.steps.blocks import MOST_VOXELS, cut, workers
+from napari_scutoid.steps.blocks import MOST_VOXELS, cut
 from napari_scutoid.steps.cells import Cells, cells_from_probabilities, smallest_cell
 from napari_scutoid.steps.cleanup import clean_in_place
 from napari_scutoid.steps.partition import partition_in_place
@@ -93,6 +93,6 @@ def cells_in_blocks(
     )
     labels = yield from partition_in_place(regions, boundary, recipe.partition, backend)
     smallest = smallest_cell(recipe.cleanup, regions, voxel_volume_um3)
-    blocks = cut(labels.shape, halo_of(reach * regions.diameter, regions.unit), most // workers())
+    blocks = cut(labels.shape, halo_of(reach * regions.diameter, regions.unit), most)  # one at a time
     labels = yield from clean_in_place(labels, regions.height, recipe.cleanup, smallest, blocks, backend)
     return Cells(labels, regions.diameter)

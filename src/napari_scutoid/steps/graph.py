@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 Solver = Literal["multicut", "gasp", "mutex"]
 
-SLAB = 16
-"""Planes that are looked at at a time."""
+_SLAB, _MOST_IN_SLAB = 16, 16_000_000
+"""Planes that are looked at at a time, and their voxels."""
 _SUREST = 0.001
 _NEVER = -1e3
 
@@ -77,7 +78,9 @@ def region_graph(labels: NDArray[np.uint32], boundary: NDArray[Any]) -> RegionGr
     return RegionGraph(rag, pairs, evidence[:, 0].astype(np.float64), evidence[:, 1].astype(np.float64))
 
 
-def region_graph_in_slabs(labels: NDArray[np.uint32], boundary: ArrayLike, planes: int = SLAB) -> Steps[RegionGraph]:
+def region_graph_in_slabs(
+    labels: NDArray[np.uint32], boundary: ArrayLike, planes: int | None = None
+) -> Steps[RegionGraph]:
     """Return the same graph, a slab at a time: the maps need not be in memory.
 
     Parameters
@@ -86,8 +89,8 @@ def region_graph_in_slabs(labels: NDArray[np.uint32], boundary: ArrayLike, plane
         One id per region, 0 for background.
     boundary : array-like of float, same shape
         Probability of walls.
-    planes : int
-        Of a slab.
+    planes : int, optional
+        Of a slab; by default as many as memory is little for.
 
     Yields
     ------
@@ -96,6 +99,8 @@ def region_graph_in_slabs(labels: NDArray[np.uint32], boundary: ArrayLike, plane
     """
     from bioimage_cpp.graph import UndirectedGraph
 
+    if planes is None:
+        planes = max(1, min(_SLAB, _MOST_IN_SLAB // math.prod(labels.shape[1:])))
     keys, sums, counts = np.zeros(0, np.uint64), np.zeros(0), np.zeros(0)
     for first in range(0, len(labels), planes):
         yield Progress("Finding contacts", first, len(labels))

@@ -15,6 +15,11 @@ _MOST = 8
 """More threads than that wait for memory."""
 
 
+def cores() -> int:
+    """Return the number of the processor's cores that this program may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_parts(work: Callable[[int, int], T], n: int, *, at_least: int = 1) -> list[T]:
     """Call `work(first, last)` for consecutive parts of n rows at once; it must release the interpreter's lock.
 
@@ -29,8 +34,7 @@ def in_parts(work: Callable[[int, int], T], n: int, *, at_least: int = 1) -> lis
     at_least : int
         Rows that are worth a thread.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parts = max(1, min(cores, _MOST, n // max(1, at_least)))
+    parts = max(1, min(cores(), _MOST, n // max(1, at_least)))
     if parts == 1:
         return [work(0, n)]
     borders = [n * i // parts for i in range(parts + 1)]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_scutoid.steps.memo import Memo
     from napari_scutoid.steps.tissue import Tissue
     from napari_scutoid.steps.walls import Unit
+    from napari_scutoid.volume import ArrayLike
 
 
 class Surface(Protocol):
@@ -192,15 +193,20 @@ def _grown(tissue: Tissue, starts: NDArray[np.uint32], boundary: NDArray[Any], b
 
 def check_probabilities(foreground: NDArray[Any], boundary: NDArray[Any], seeds: NDArray[Any] | None) -> None:
     """Raise ValueError where maps do not fit each other or are no probabilities."""
-    if foreground.shape != boundary.shape:
-        raise ValueError(f"foreground has shape {foreground.shape}, boundary {boundary.shape}")
-    if seeds is not None and seeds.shape != boundary.shape:
-        raise ValueError(f"seeds have shape {seeds.shape}, boundary {boundary.shape}")
+    check_shapes(foreground, boundary, seeds)
     for name, array in (("foreground", foreground), ("boundary", boundary)):
-        if array.ndim != 3 or array.size == 0:
-            raise ValueError(f"{name} must have three axes (z, y, x) with voxels; got shape {array.shape}")
         if array.dtype.kind != "f":
             raise ValueError(f"{name} must be floating point between 0 and 1, not {array.dtype}")
         low, high = float(array.min()), float(array.max())
         if not (-0.01 <= low and high <= 1.01):  # also catches NaN; splines overshoot a little
             raise ValueError(f"{name} must lie between 0 and 1; it spans {low:g} to {high:g}")
+
+
+def check_shapes(foreground: ArrayLike, boundary: ArrayLike, seeds: ArrayLike | None) -> None:
+    """Raise ValueError where maps do not fit each other; they need not be in memory."""
+    if foreground.shape != boundary.shape:
+        raise ValueError(f"foreground has shape {foreground.shape}, boundary {boundary.shape}")
+    if seeds is not None and seeds.shape != boundary.shape:
+        raise ValueError(f"seeds have shape {seeds.shape}, boundary {boundary.shape}")
+    if len(boundary.shape) != 3 or 0 in boundary.shape:
+        raise ValueError(f"boundary must have three axes (z, y, x) with voxels; got shape {boundary.shape}")

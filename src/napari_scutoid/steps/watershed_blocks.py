@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_scutoid.steps.blocks import MOST_VOXELS, Block, cut, each, workers
+from napari_scutoid.steps.blocks import MOST_VOXELS, Block, each, shared
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.memo import AFRESH
 from napari_scutoid.steps.tissue import STAGES, Stack, Tissue, closed, measured, placed, without_small_walls
 from napari_scutoid.steps.walls import diameter_of, height_map, relative_spacing
-from napari_scutoid.steps.watershed import Regions, check_probabilities, predicted_seeds
+from napari_scutoid.steps.watershed import Regions, check_probabilities, check_shapes, predicted_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,12 +94,13 @@ class _Seeds(NamedTuple):
     def within(self, box: Box, shape: Sequence[int]) -> NDArray[np.uint32]:
         """Return them in a box."""
         seeds = np.zeros(box.shape, np.uint32)
-        plane = shape[1] * shape[2]
-        first, last = np.searchsorted(self.places, [box.start[0] * plane, box.stop[0] * plane])
-        z, y, x = np.unravel_index(self.places[first:last], tuple(shape))
-        inside = (y >= box.start[1]) & (y < box.stop[1]) & (x >= box.start[2]) & (x < box.stop[2])
-        here = z[inside] - box.start[0], y[inside] - box.start[1], x[inside] - box.start[2]
-        seeds[here] = self.ids[first:last][inside]
+        (_, top, left), (_, bottom, right) = box.start, box.stop
+        for z, plane in enumerate(seeds, start=box.start[0]):  # predicted cores have many voxels
+            row = z * shape[1]
+            first, last = np.searchsorted(self.places, [(row + top) * shape[2], (row + bottom) * shape[2]])
+            y, x = np.divmod(self.places[first:last], shape[2])
+            inside = (x >= left) & (x < right)
+            plane[y[inside] - row - top, x[inside] - left] = self.ids[first:last][inside]
         return seeds
 
 
@@ -141,18 +142,20 @@ def regions_in_blocks(
     """
     if settings.method != "watershed":
         raise ValueError(f"settings.method must be 'watershed', not {settings.method!r}")
+    check_shapes(foreground, boundary, seeds)
     work = _Work(foreground, boundary, seeds, settings, relative_spacing(spacing))
-    most //= workers()
-    yield from each(cut(boundary.shape, [_FIRST_REACH] * 3, most), work.measured, work.note_measured, STAGES[0])
+    cut = shared(boundary.shape, [_FIRST_REACH] * 3, most)
+    yield from each(*cut, work.measured, work.note_measured, STAGES[0])
     diameter = work.measure.diameter(boundary.shape)
-    blocks = cut(boundary.shape, halo_of(reach * diameter, work.unit), most)
+    cut = shared(boundary.shape, halo_of(reach * diameter, work.unit), most)
     work.start(diameter)
-    yield from each(blocks, work.closed, work.note_closed, STAGES[1])
+    yield from each(*cut, work.closed, work.note_closed, STAGES[1])
     diameter = work.measure.diameter(boundary.shape)
-    blocks = cut(boundary.shape, halo_of(reach * diameter, work.unit), most)
+    cut = shared(boundary.shape, halo_of(reach * diameter, work.unit), most)
     work.start(diameter)
-    yield from each(blocks, work.placed, work.note_placed, STAGES[3])
-    work.starts = _numbered(work.found, blocks, boundary.shape, 26 if seeds is None else 6)
+    yield from each(*cut, work.placed, work.note_placed, STAGES[3])
+    work.starts = _numbered(work.found, cut[0], boundary.shape, 26 if seeds is None else 6)
+    work.found.clear()
     height = Height(boundary, work.distance, float(work.distance.max(initial=0)))
     labels = np.zeros(boundary.shape, np.uint32)
 
@@ -160,7 +163,7 @@ def regions_in_blocks(
         if grown is not None:
             labels[block.core.slices] = grown
 
-    yield from each(blocks, lambda block: work.grown(block, height), note, STAGES[4])
+    yield from each(*cut, lambda block: work.grown(block, height), note, STAGES[4])
     return Regions(labels, height, diameter, work.unit, boundary.shape)
 
 
@@ -283,19 +286,20 @@ def _numbered(found: list[_Seeds], blocks: Sequence[Block], shape: Sequence[int]
             i = parents[i]
         return i
 
-    at = np.stack(np.unravel_index(places, tuple(shape)))
     borders = [np.unique([block.core.stop[axis] for block in blocks]) for axis in range(3)]
+    at_face = np.flatnonzero(np.concatenate([_at_faces(one.places, borders, shape) for one in found])[order])
+    at = np.stack(np.unravel_index(places[at_face], tuple(shape)))
     for offset in itertools.product((-1, 0, 1), repeat=3):
         if offset <= (0, 0, 0) or (connectivity == 6 and np.abs(offset).sum() != 1):
             continue
         beyond = at + np.array(offset)[:, None]
-        crosses = np.zeros(len(places), np.bool_)
+        crosses = np.zeros(len(at_face), np.bool_)
         for axis in range(3):
             here, there = (np.searchsorted(borders[axis], one[axis], "right") for one in (at, beyond))
             crosses |= here != there
         crosses &= np.all((beyond >= 0) & (beyond < np.array(shape)[:, None]), axis=0)
-        mine = np.flatnonzero(crosses)
-        target = np.ravel_multi_index(tuple(beyond[:, mine]), tuple(shape))
+        mine = at_face[crosses]
+        target = np.ravel_multi_index(tuple(beyond[:, crosses]), tuple(shape))
         match = np.minimum(np.searchsorted(places, target), len(places) - 1)
         hit = places[match] == target
         for a, b in zip(number[mine[hit]].tolist(), number[match[hit]].tolist(), strict=True):
@@ -306,3 +310,13 @@ def _numbered(found: list[_Seeds], blocks: Sequence[Block], shape: Sequence[int]
     rank = np.empty(len(first), np.uint32)  # in the order of their first voxels, as of the whole stack
     rank[np.argsort(first)] = np.arange(1, len(first) + 1, dtype=np.uint32)
     return _Seeds(places, rank[inverse])
+
+
+def _at_faces(
+    places: NDArray[np.int64], borders: Sequence[NDArray[np.int64]], shape: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Whether places lie on either side of a face of two blocks."""
+    found = np.zeros(len(places), np.bool_)
+    for own, first_beyond in zip(np.unravel_index(places, tuple(shape)), borders, strict=True):
+        found |= np.isin(own, first_beyond) | np.isin(own + 1, first_beyond)
+    return found
