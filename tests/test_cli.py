@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import h5py
 import numpy as np
 import pytest
 
-from napari_scutoid import cli
+from napari_scutoid import cli, cli_batch
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.pipeline import Result
 from napari_scutoid.progress import Progress
@@ -390,7 +390,8 @@ def test_kinds_are_those_that_can_be_made() -> None:
 def test_devices_are_those_of_a_recipe() -> None:
     from napari_scutoid.recipe import Predict
 
-    assert {Predict(device=device.value).device for device in cli.Device} == {"auto", "cpu", "cuda", "mps"}
+    for devices in (cli.Device, cli_batch.Device):
+        assert {device.value for device in devices} == set(get_args(Predict.model_fields["device"].annotation))
 
 
 def test_demo_names_what_it_made(

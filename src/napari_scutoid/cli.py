@@ -46,6 +46,7 @@ class Device(StrEnum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+    xpu = "xpu"
 
 
 class TissueKind(StrEnum):

@@ -39,6 +39,7 @@ class Device(StrEnum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+    xpu = "xpu"
 
 
 def batch(
