@@ -49,6 +49,23 @@ def test_cancel_keeps_what_is_done_and_resume_does_the_rest(study, out):
     assert again.seen == ["stack2.h5", "stack3.h5"]
 
 
+def test_ctrl_c_between_the_two_reports_leaves_them_alike(study, out, monkeypatch):
+    from napari_scutoid.io import table
+
+    save, calls = table.save_table, []
+
+    def interrupted(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        save(*given)
+
+    monkeypatch.setattr(table, "save_table", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(study, out)
+    assert [row["state"] for row in written(out)[1]] == ["done"]
+
+
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import tiny_batch
+from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.open import open_labels
 from tiny_batch import Counting, run, states, written
 
@@ -100,7 +101,7 @@ def finished(out: Path) -> set[str]:
 
 
 def left(out: Path) -> list[Path]:
-    return list(out.glob(".*"))
+    return list(out.glob(".*.part"))
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -122,7 +123,7 @@ def assert_complete(study: Path, out: Path, *, kept: set[str]) -> None:
     assert before == {name: (out / name).stat().st_mtime_ns for name in kept}
     for cells in (1, 2, 3, 4):
         assert open_labels(out / f"stack{cells}_labels.h5").data.max() == cells
-    assert left(out) == []
+    assert not list(out.glob(".*"))
 
 
 def test_a_scheduler_somebody_started_and_all_that_may_be_killed(study, out, tmp_path, start):
@@ -131,6 +132,7 @@ def test_a_scheduler_somebody_started_and_all_that_may_be_killed(study, out, tmp
         "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--dashboard-address",
         "127.0.0.1:0", "--scheduler-file", file,
     )  # fmt: skip
+    until(file.exists)
     worker = ("-m", "distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", 2, "--no-nanny")
     worker = (*worker, "--no-dashboard", "--local-directory", tmp_path)
     workers = [start(*worker, "--resources", "MEMORY=4e9"), start(*worker)]
@@ -203,11 +205,19 @@ def test_workers_of_this_computer_end_with_whoever_started_them(study, out, star
 
 def test_an_address_where_nothing_answers_is_told(study, out, monkeypatch):
     from napari_scutoid.batch import cluster
-    from napari_scutoid.errors import ScutoidError
 
     monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
     with pytest.raises(ScutoidError, match="No Dask scheduler answers at"):
         run(study, out, scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("address", ["nothing.json", "/nothing/here.json", "node7", "tcp://node7", ""])
+def test_what_is_neither_an_address_nor_a_file_is_told_before_anything_is_tried(study, out, monkeypatch, address):
+    import distributed
+
+    monkeypatch.delattr(distributed, "Client")
+    with pytest.raises(ScutoidError, match="no such file, and it is no address such as tcp://"):
+        run(study, out, scheduler=address)
 
 
 def test_several_workers_are_worth_it_for_several_stacks_only(study, out):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import signal
 import time
 import uuid
@@ -226,16 +227,15 @@ def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:
     _, distributed = _libraries()
     file = os.path.expanduser(address)
     where = {"scheduler_file": file} if os.path.isfile(file) else {"address": address}
+    # Dask's client would notice too, but complains again for seconds when Python ends.
+    if "address" in where and not re.search(r"[^/]:\d+$", address):
+        raise _no_scheduler(address, "there is no such file, and it is no address such as tcp://node7:8786")
     with ExitStack() as opened:
         opened.enter_context(_quiet())
         try:
             client = distributed.Client(**where, timeout=CONNECT_S, set_as_default=False)
         except (OSError, TimeoutError, ImportError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise ScutoidError(
-                f"No Dask scheduler answers at {address}",
-                str(error) or type(error).__name__,
-                "check the address that `dask scheduler` has printed, and that this computer can reach it",
-            ) from error
+            raise _no_scheduler(address, str(error) or type(error).__name__) from error
         opened.enter_context(client)
         return _crew(client, opened, is_own=False, on_card=on_card)
 
@@ -323,7 +323,8 @@ def _libraries() -> tuple[Any, Any]:
         raise ScutoidError(
             "Several workers cannot be used",
             f"{error.name} is not installed",
-            "install it with `pip install 'napari-scutoid[cluster]'`, or leave --workers and --scheduler out",
+            "install it with `pip install 'napari-scutoid[cluster]'`, or segment one stack at a time: without "
+            "--workers and --scheduler, or with 1 at `Stacks at once`",
         ) from error
     return dask, distributed
 
@@ -334,11 +335,19 @@ def _killed() -> Any:
     return KilledWorker
 
 
+def _no_scheduler(address: str, why: str) -> ScutoidError:
+    return ScutoidError(
+        f"No Dask scheduler answers at {address}",
+        why,
+        "check the address that `dask scheduler` has printed, and that this computer can reach it",
+    )
+
+
 def _do_not_start(why: str) -> ScutoidError:
     return ScutoidError(
         "The batch was stopped",
         f"the processes that should segment the stacks do not start: {why}",
-        "leave --workers out, which segments the stacks in this process",
+        "segment one stack at a time: without --workers, or with 1 at `Stacks at once`",
     )
 
 
@@ -346,7 +355,7 @@ def _scheduler_is_gone() -> ScutoidError:
     return ScutoidError(
         "The batch was stopped",
         "the Dask scheduler does not answer any more; what is finished has been kept",
-        "start scheduler and workers again, then run the same command with --resume",
+        "start scheduler and workers again, then resume (--resume)",
     )
 
 

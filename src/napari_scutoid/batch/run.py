@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid import __version__
+from napari_scutoid.batch.alone import alone_in
 from napari_scutoid.batch.crew import Task, one_by_one, shared_out
 from napari_scutoid.batch.job import settle
 from napari_scutoid.batch.report import (
@@ -104,27 +105,28 @@ def run_batch(
     Raises
     ------
     ScutoidError
-        When nothing can be begun (no such model, device or scheduler, no folder to write to, results are there
-        already), when the scheduler goes, or the report could not be written in the end.
+        When nothing can be begun (no such model, device or scheduler, no folder to write to, results or another batch
+        are there already), when the scheduler goes, or the report could not be written in the end.
     """
     target = Path(folder)
     _make(target)
-    if not resume:
-        _refuse_results(items, target)
-    yield BatchProgress("Looking at the model", report=BatchReport(total=len(items)))
-    settled = settle(job)
-    if segment is None:
-        segment = _pipeline(job, here=scheduler is None)
-    earlier = read_report(target) if resume else {}
-    # What a batch was at when it was killed may have been the reason.
-    suspects = read_under_way(target) if resume else frozenset()
-    tasks = [
-        Task(position, item, job, settled, segment, resume, earlier.get(item.output.name))
-        for position, item in enumerate(items)
-    ]
-    tasks.sort(key=lambda task: task.item.output.name in suspects)
-    book = _Book(items, target, job, settled)
     with ExitStack() as opened:
+        opened.enter_context(alone_in(target))
+        if not resume:
+            _refuse_results(items, target)
+        yield BatchProgress("Looking at the model", report=BatchReport(total=len(items)))
+        settled = settle(job)
+        if segment is None:
+            segment = _pipeline(job, here=scheduler is None)
+        earlier = read_report(target) if resume else {}
+        # What a batch was at when it was killed may have been the reason.
+        suspects = read_under_way(target) if resume else frozenset()
+        tasks = [
+            Task(position, item, job, settled, segment, resume, earlier.get(item.output.name))
+            for position, item in enumerate(items)
+        ]
+        tasks.sort(key=lambda task: task.item.output.name in suspects)
+        book = _Book(items, target, job, settled)
         # Until its turn has come, a stack keeps the row of an earlier run: its result is still there.
         book.begin(earlier)
         opened.callback(book.end)
@@ -172,6 +174,7 @@ class _Book:
         self._rows: dict[str, Row] = {}
         self._shown: dict[str, Row] = {}
         self._unwritten: ScutoidError | None = None
+        self._is_behind = False
         self.under_way: dict[int, Progress] = {}
         self.report = self._of(self._rows)
 
@@ -189,12 +192,14 @@ class _Book:
             self._shown[name] = self._rows[name] = news.about
             self.under_way.pop(news.position, None)
             self.report = self._of(self._rows)
+            self._is_behind = True
             try:
                 self._write(write_report)
                 self._unwritten = None
             except ScutoidError as problem:
                 # A spreadsheet that has the table open locks it on Windows: the next stack's turn may be luckier.
                 self._unwritten = problem
+            self._is_behind = False
         elif news.about is not None:
             begins = news.position not in self.under_way
             self.under_way[news.position] = news.about
@@ -203,11 +208,14 @@ class _Book:
                     self._write(write_json)
 
     def end(self) -> None:
-        """Note that nothing is under way any more: a batch that is not killed leaves nothing to suspect."""
-        if self.under_way:
+        """Note that nothing is under way any more: a batch that is not killed leaves nothing to suspect.
+
+        Ctrl-C may have come between the two files.
+        """
+        if self.under_way or self._is_behind:
             self.under_way.clear()
             with suppress(ScutoidError):
-                self._write(write_json)
+                self._write(write_report)
 
     def check(self) -> None:
         """Complain where the last report could not be written."""
