@@ -116,6 +116,15 @@ def test_a_damaged_result_is_made_again_and_kept_aside(study, out, suffix):
     assert (out / f"stack2_labels.damaged1{suffix}").read_bytes() == left
 
 
+def test_a_result_for_which_memory_does_not_suffice_now_is_not_taken_for_damaged(study, out, monkeypatch):
+    run(study, out)
+    before = (out / "stack2_labels.h5").read_bytes()
+    monkeypatch.setattr("napari_scutoid.io.lazy._available_memory", lambda: 1000)
+    report = run(study / "stack2.h5", out, resume=True)
+    assert states(report) == ["failed"] and "does not fit into memory" in report.rows[0].error
+    assert (out / "stack2_labels.h5").read_bytes() == before and not list(out.glob("*damaged*"))
+
+
 @pytest.mark.parametrize(
     "job",
     [

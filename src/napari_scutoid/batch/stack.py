@@ -230,9 +230,13 @@ def _kept(item: BatchItem, job: BatchJob, settled: Settled, row: Row, earlier: R
 
 
 def _readable_result(output: Path) -> tuple[Mapping[str, Any], Labels] | None:
-    """Read a result whole; None where it is damaged."""
+    """Read a result whole; None where it is damaged, which it need not be where the memory does not suffice for it."""
+    from napari_scutoid.io.lazy import DoesNotFit
+
     try:
         return read_result(output)
+    except DoesNotFit:
+        raise
     except (ScutoidError, OSError):
         return None
 

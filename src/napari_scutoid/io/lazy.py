@@ -165,17 +165,21 @@ def not_finite(name: str) -> ScutoidError:
     )
 
 
+class DoesNotFit(ScutoidError):
+    """More has to be read than there is memory now: the file may be whole."""
+
+
 def check_memory(nbytes: int, name: str) -> None:
     """Refuse to load what does not fit, before anything is allocated.
 
     Raises
     ------
-    ScutoidError
+    DoesNotFit
         When `nbytes` exceed the memory that is available now.
     """
     available = _available_memory()
     if nbytes > available:
-        raise ScutoidError(
+        raise DoesNotFit(
             f"`{name}` does not fit into memory",
             f"it needs {_size(nbytes)}, and {_size(available)} are free",
             "check that its size is what you expect, make it smaller, or use a computer with more memory",
