@@ -106,6 +106,25 @@ def test_a_predicted_core_across_a_blocks_face_is_one_seed():
     assert np.unique(found.labels[cores > 0]).tolist() == [1, 2, 3]
 
 
+def test_a_cell_longer_than_a_block_sees_is_one():
+    rng, height, side = np.random.default_rng(2), 64, 40
+    grid = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1)
+    points = rng.uniform(0, side, (25, 2))
+    for _ in range(3):
+        nearest = ((grid[..., None, :] - points) ** 2).sum(-1).argmin(-1)
+        points = np.stack([grid[nearest == i].mean(0) for i in range(len(points))])
+    along = np.arange(2 * height)[:, None, None] + rng.integers(0, height, 25)[nearest]
+    true = (nearest + 1 + 25 * (along // height)).astype(np.uint32)
+    boundary = gaussian_filter(find_boundaries(true, mode="thick", connectivity=1).astype(np.float32), 0.7)
+    boundary += gaussian_filter(rng.standard_normal(true.shape).astype(np.float32), 0.7) * 0.15
+    boundary = np.clip(boundary, 0, 1)
+    recipe = Recipe.model_validate({"partition": {"method": "multicut"}})
+    whole = drain(cells_from_probabilities(np.ones_like(boundary), boundary, recipe))
+    found = drain(cells_in_blocks(np.ones_like(boundary), boundary, recipe, most=SMALL))
+    assert height > 2 * REACH * whole.diameter
+    assert error(found.labels, whole.labels) < 0.005 and whole.labels.max() > 50
+
+
 def test_one_slice_is_one_cell_thick():
     foreground, boundary = (one[15:16] for one in maps())
     recipe = Recipe.model_validate({"partition": {"method": "multicut"}})

@@ -134,11 +134,24 @@ def standing_out(found: Maxima, *, prominence: float = 0.0, height: float = 0.0)
     """Return the maxima that stand out, numbered; parameters as for `place_seeds`."""
     if found.heights is None:
         return found.seeds
+    number, keep = gave_way(found, prominence=prominence, height=height)
+    return np.where(keep, number, np.uint32(0))[found.seeds]
+
+
+def gave_way(
+    found: Maxima, *, prominence: float = 0.0, height: float = 0.0
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Return the seed that each maximum is or gave way to, and whether it is one; parameters as for `place_seeds`."""
+    if found.heights is None:
+        number = np.arange(int(found.seeds.max(initial=0)) + 1, dtype=np.uint32)
+        return number, number > 0
     deepest = (1.0 - prominence) * found.heights - height
-    keep = _standing_out(found.heights, found.first, found.second, found.passes, deepest)
+    higher = _higher(found.heights, found.first, found.second, found.passes, deepest)
+    keep = higher == np.arange(higher.size)
+    keep[0] = False
     number = np.zeros(keep.size, dtype=np.uint32)
     number[keep] = np.arange(1, np.count_nonzero(keep) + 1, dtype=np.uint32)
-    return number[found.seeds]
+    return number[higher], keep
 
 
 def _heights(seeds: NDArray[np.uint32], smooth: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -172,16 +185,16 @@ def _apart(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.ui
     return pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)
 
 
-def _standing_out(
+def _higher(
     heights: NDArray[np.float32],
     first: NDArray[np.uint64],
     second: NDArray[np.uint64],
     saddles: NDArray[np.float32],
     deepest: NDArray[np.float32],
-) -> NDArray[np.bool_]:
-    """Return which seeds stay: those whose pass to a higher one lies below their deepest; passes from the highest down.
+) -> NDArray[np.intp]:
+    """Return the seed that each gave way to, or itself: one stays whose pass to a higher one lies below its deepest.
 
-    That is the order in which a falling water level would lay the passes dry.
+    Passes are seen from the highest down, the order in which a falling water level would lay them dry.
     """
     higher = list(range(heights.size))  # the seed that each seed gave way to, or itself
 
@@ -196,6 +209,4 @@ def _standing_out(
         lower, other = (a, b) if heights[a] < heights[b] else (b, a)
         if lower != other and saddles[i] >= deepest[lower]:
             higher[lower] = other
-    keep: NDArray[np.bool_] = np.equal(np.arange(heights.size), higher)
-    keep[0] = False
-    return keep
+    return np.array([root(seed) for seed in range(heights.size)], np.intp)

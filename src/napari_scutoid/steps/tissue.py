@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_scutoid.recipe import Watershed
     from napari_scutoid.steps.flood import Backend
     from napari_scutoid.steps.memo import Memo
+    from napari_scutoid.steps.seeds import Maxima
     from napari_scutoid.steps.shape import SizePrior
     from napari_scutoid.steps.walls import Unit
 
@@ -176,6 +177,14 @@ def placed(
     tissue: Tissue, settings: Watershed, unit: Unit, memo: Memo, name: str, nearest: float | None = None
 ) -> NDArray[np.uint32]:
     """Return the seeds; `nearest` replaces the smallest distance to a wall of the settings."""
+    found, limits = maxima(tissue, settings, unit, memo, name, nearest)
+    return memo.stage(name, (found, tissue), tuple(limits.values()), lambda: standing_out(found, **limits))
+
+
+def maxima(
+    tissue: Tissue, settings: Watershed, unit: Unit, memo: Memo, name: str, nearest: float | None = None
+) -> tuple[Maxima, dict[str, float]]:
+    """Return the maxima of the distance, and what stands out of them, as `standing_out` asks for it."""
     share = settings.seed_distance if nearest is None else nearest
     prominence = settings.seed_prominence if settings.seeds == "prominent" else 0.0
     height = settings.seed_height if settings.seeds == "h-maxima" else 0.0
@@ -193,9 +202,4 @@ def placed(
             backend=settings.backend,
         ),
     )
-    return memo.stage(
-        name,
-        (found, tissue),
-        (prominence, height),
-        lambda: standing_out(found, prominence=prominence, height=height * tissue.diameter),
-    )
+    return found, {"prominence": prominence, "height": height * tissue.diameter}

@@ -2,7 +2,8 @@
 
 What has to be known of the whole stack is measured first: a typical cell's diameter, and what of the tissue is closed.
 Seeds are then found in the core of each block and put into all blocks that see them, so that two blocks grow the same
-regions where they meet, and no region is cut by a block's face.
+regions where they meet. The seed of a long cell may lie beyond what a block sees of it; there, the highest maximum that
+the block in whose core it lies knows, too, stands for the seed to which it gave way.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 from napari_scutoid.steps.blocks import MOST_VOXELS, Block, each, shared
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.memo import AFRESH
-from napari_scutoid.steps.tissue import STAGES, Stack, Tissue, closed, measured, placed, without_small_walls
+from napari_scutoid.steps.seeds import gave_way
+from napari_scutoid.steps.tissue import STAGES, Stack, Tissue, closed, maxima, measured, without_small_walls
 from napari_scutoid.steps.walls import diameter_of, height_map, relative_spacing
 from napari_scutoid.steps.watershed import Regions, check_probabilities, check_shapes, predicted_seeds
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from napari_scutoid.box import Box
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Watershed
+    from napari_scutoid.steps.seeds import Maxima
     from napari_scutoid.steps.walls import Unit
     from napari_scutoid.volume import ArrayLike
 
@@ -91,9 +94,8 @@ class _Seeds(NamedTuple):
     places: NDArray[np.int64]
     ids: NDArray[np.uint32]
 
-    def within(self, box: Box, shape: Sequence[int]) -> NDArray[np.uint32]:
-        """Return them in a box."""
-        seeds = np.zeros(box.shape, np.uint32)
+    def put(self, seeds: NDArray[np.uint32], box: Box, shape: Sequence[int]) -> None:
+        """Put those in a box into its array."""
         (_, top, left), (_, bottom, right) = box.start, box.stop
         for z, plane in enumerate(seeds, start=box.start[0]):  # predicted cores have many voxels
             row = z * shape[1]
@@ -101,10 +103,31 @@ class _Seeds(NamedTuple):
             y, x = np.divmod(self.places[first:last], shape[2])
             inside = (x >= left) & (x < right)
             plane[y[inside] - row - top, x[inside] - left] = self.ids[first:last][inside]
-        return seeds
 
 
 _NO_SEEDS = _Seeds(np.zeros(0, np.int64), np.zeros(0, np.uint32))
+
+
+class _Found(NamedTuple):
+    """What a block knows of seeds; ids are its own.
+
+    Parameters
+    ----------
+    n : int
+        Seeds in it and around it.
+    own : _Seeds
+        Those in its core.
+    around : _Seeds
+        Outside, a voxel of each maximum, the highest first, and which seed it is or gave way to; without those of seeds
+        in the core.
+    maxima : _Seeds
+        Those in its core that are no seeds, and which seed each gave way to.
+    """
+
+    n: int
+    own: _Seeds
+    around: _Seeds = _NO_SEEDS
+    maxima: _Seeds = _NO_SEEDS
 
 
 def regions_in_blocks(
@@ -154,7 +177,7 @@ def regions_in_blocks(
     cut = shared(boundary.shape, halo_of(reach * diameter, work.unit), most)
     work.start(diameter)
     yield from each(*cut, work.placed, work.note_placed, STAGES[3])
-    work.starts = _numbered(work.found, cut[0], boundary.shape, 26 if seeds is None else 6)
+    work.starts = _numbered(work.found, boundary.shape, 26 if seeds is None else 6)
     work.found.clear()
     height = Height(boundary, work.distance, float(work.distance.max(initial=0)))
     labels = np.zeros(boundary.shape, np.uint32)
@@ -184,8 +207,8 @@ class _Work:
         self._state = np.zeros(self._shape, np.uint8)
         self.measure = _Measure()
         self.distance = np.zeros(self._shape, np.float16)
-        self.found: list[_Seeds] = []
-        self.starts = _NO_SEEDS
+        self.found: dict[Block, _Found] = {}
+        self.starts: dict[Block | None, _Seeds] = {}
 
     def start(self, diameter: float) -> None:
         """Begin a pass in which a typical cell has this diameter."""
@@ -214,7 +237,7 @@ class _Work:
             self._state[block.core.slices] = tissue.mask[block.inner]
             self.measure.add(tissue.distance[block.inner])
 
-    def placed(self, block: Block) -> tuple[Tissue, NDArray[np.uint32]] | None:
+    def placed(self, block: Block) -> tuple[Tissue, _Found] | None:
         """Return the tissue of a block and around it, and its seeds."""
         mask = (self._state[block.outer.slices] & _TISSUE) > 0
         if not mask.any():
@@ -222,31 +245,51 @@ class _Work:
         _, boundary = self._maps(block)
         tissue = measured(mask, mask & (boundary <= self._settings.boundary_threshold), self.unit, self._stack)
         tissue = without_small_walls(tissue, self._settings, self.unit)
-        if self._seeds is None:
-            return tissue, placed(tissue, self._settings, self.unit, AFRESH, "seeds")
-        return tissue, predicted_seeds(np.asarray(self._seeds[block.outer.slices]), self._settings, tissue.mask)
+        if self._seeds is not None:
+            starts = predicted_seeds(np.asarray(self._seeds[block.outer.slices]), self._settings, tissue.mask)
+            return tissue, _Found(int(starts.max()), self._places(starts[block.inner], block.core))
+        return tissue, self._seeds_of(block, *maxima(tissue, self._settings, self.unit, AFRESH, "seeds"))
 
-    def note_placed(self, block: Block, found: tuple[Tissue, NDArray[np.uint32]] | None) -> None:
+    def _seeds_of(self, block: Block, found: Maxima, limits: dict[str, float]) -> _Found:
+        number, is_seed = gave_way(found, **limits)
+        seeds, inside = np.where(is_seed, number, np.uint32(0)), found.seeds[block.inner]
+        own, others = (self._places(of[inside], block.core) for of in (seeds, number - seeds))
+        if found.heights is None:
+            return _Found(int(number.max()), own)
+        outside = found.seeds.copy()
+        outside[block.inner] = 0
+        around = self._places(outside, block.outer)
+        which, first = np.unique(around.ids, return_index=True)
+        first = first[np.argsort(-found.heights[which], kind="stable")]
+        ids = number[around.ids[first]]
+        beyond = ~np.isin(ids, own.ids)
+        return _Found(int(number.max()), own, _Seeds(around.places[first[beyond]], ids[beyond]), others)
+
+    def note_placed(self, block: Block, found: tuple[Tissue, _Found] | None) -> None:
         if found is None:
             return
-        tissue, starts = found
+        tissue, self.found[block] = found
         core, inner = block.core.slices, block.inner
         self.distance[core] = tissue.distance[inner]
         # Another bit than that which blocks beside this one are reading.
         self._state[core] |= np.uint8(_OPEN) * (tissue.mask | tissue.interior)[inner]
-        own = np.nonzero(starts[inner])
-        places = np.ravel_multi_index([n + i for n, i in zip(own, block.core.start, strict=True)], self._shape)
-        self.found.append(_Seeds(places, starts[inner][own]))
 
     def grown(self, block: Block, height: Height) -> NDArray[np.uint32] | None:
         """Return the regions of a block."""
         state = self._state[block.outer.slices]
         if not (state[block.inner] & _TISSUE).any():
             return None
-        starts = self.starts.within(block.outer, self._shape)
+        starts = np.zeros(block.outer.shape, np.uint32)
+        for seeds in (self.starts[block], self.starts[None]):
+            seeds.put(starts, block.outer, self._shape)
         found = flood(height[block.outer.slices], starts, state > 0, self._settings.backend)[block.inner]
         found[(state[block.inner] & _TISSUE) == 0] = 0
         return found
+
+    def _places(self, seeds: NDArray[np.uint32], box: Box) -> _Seeds:
+        at = np.nonzero(seeds)
+        places = np.ravel_multi_index([n + i for n, i in zip(at, box.start, strict=True)], self._shape)
+        return _Seeds(places, seeds[at])
 
     def _maps(self, block: Block) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         foreground, boundary = (
@@ -267,17 +310,13 @@ def halo_of(reach: float, unit: Unit) -> list[int]:
     return [math.ceil(reach / edge) for edge in unit]
 
 
-def _numbered(found: list[_Seeds], blocks: Sequence[Block], shape: Sequence[int], connectivity: int) -> _Seeds:
-    """Return the seeds of all blocks, those as one that touch across a face of two blocks."""
-    ids, highest = [], 0
-    for one in found:
-        ids.append(one.ids.astype(np.int64) + highest)
-        highest += int(one.ids.max(initial=0))
-    if not highest:
-        return _NO_SEEDS
-    places = np.concatenate([one.places for one in found])
-    order = np.argsort(places, kind="stable")
-    places, number = places[order], np.concatenate(ids)[order]
+def _numbered(found: dict[Block, _Found], shape: Sequence[int], connectivity: int) -> dict[Block | None, _Seeds]:
+    """Return the seeds of all blocks, as one where they touch across a face; and what stands for seeds in each."""
+    *offsets, highest = itertools.accumulate((one.n for one in found.values()), initial=0)
+    before = dict(zip(found, offsets, strict=True))
+    places, number = _together([one.own for one in found.values()], offsets)
+    if not len(places):
+        return dict.fromkeys((None, *found), _NO_SEEDS)
     parents = np.arange(highest + 1)
 
     def root(i: int) -> int:
@@ -286,8 +325,16 @@ def _numbered(found: list[_Seeds], blocks: Sequence[Block], shape: Sequence[int]
             i = parents[i]
         return i
 
-    borders = [np.unique([block.core.stop[axis] for block in blocks]) for axis in range(3)]
-    at_face = np.flatnonzero(np.concatenate([_at_faces(one.places, borders, shape) for one in found])[order])
+    def join(ids: NDArray[np.int64], at: NDArray[np.int64], known: NDArray[np.int64], of: NDArray[np.int64]) -> None:
+        """Make seeds one with those that are known at places, where there are some."""
+        match = np.minimum(np.searchsorted(known, at), len(known) - 1)
+        hit = known[match] == at if len(known) else np.zeros(len(at), np.bool_)
+        for a, b in zip(ids[hit].tolist(), of[match[hit]].tolist(), strict=True):
+            low, high = sorted((root(a), root(b)))
+            parents[high] = low
+
+    borders = [np.unique([(b.core.start[axis], b.core.stop[axis]) for b in found]) for axis in range(3)]
+    at_face = np.flatnonzero(_at_faces(places, borders, shape))
     at = np.stack(np.unravel_index(places[at_face], tuple(shape)))
     for offset in itertools.product((-1, 0, 1), repeat=3):
         if offset <= (0, 0, 0) or (connectivity == 6 and np.abs(offset).sum() != 1):
@@ -298,18 +345,37 @@ def _numbered(found: list[_Seeds], blocks: Sequence[Block], shape: Sequence[int]
             here, there = (np.searchsorted(borders[axis], one[axis], "right") for one in (at, beyond))
             crosses |= here != there
         crosses &= np.all((beyond >= 0) & (beyond < np.array(shape)[:, None]), axis=0)
-        mine = at_face[crosses]
         target = np.ravel_multi_index(tuple(beyond[:, crosses]), tuple(shape))
-        match = np.minimum(np.searchsorted(places, target), len(places) - 1)
-        hit = places[match] == target
-        for a, b in zip(number[mine[hit]].tolist(), number[match[hit]].tolist(), strict=True):
-            low, high = sorted((root(a), root(b)))
-            parents[high] = low
+        join(number[at_face[crosses]], target, places, number)
+    known = _together([*(one.own for one in found.values()), *(one.maxima for one in found.values())], 2 * offsets)
+    around = {block: _known(one.around, known[0]) for block, one in found.items()}
+    for block, one in around.items():
+        join(one.ids.astype(np.int64) + before[block], one.places, *known)
     roots = np.array([root(i) for i in range(highest + 1)])
-    _, first, inverse = np.unique(roots[number], return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.uint32)  # in the order of their first voxels, as of the whole stack
-    rank[np.argsort(first)] = np.arange(1, len(first) + 1, dtype=np.uint32)
-    return _Seeds(places, rank[inverse])
+    which, first = np.unique(roots[number], return_index=True)
+    rank = np.zeros(highest + 1, np.uint32)  # in the order of their first voxels, as of the whole stack
+    rank[which[np.argsort(first)]] = np.arange(1, len(first) + 1, dtype=np.uint32)
+    starts: dict[Block | None, _Seeds] = {None: _Seeds(places, rank[roots[number]])}
+    for block, one in around.items():
+        starts[block] = _Seeds(one.places, rank[roots[one.ids.astype(np.int64) + before[block]]])
+    return starts
+
+
+def _together(seeds: Sequence[_Seeds], before: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of all, rising, and their ids, which begin after so many."""
+    places = np.concatenate([one.places for one in seeds] or [_NO_SEEDS.places])
+    ids = np.concatenate([one.ids.astype(np.int64) + n for one, n in zip(seeds, before, strict=True)] or [places])
+    order = np.argsort(places, kind="stable")
+    return places[order], ids[order]
+
+
+def _known(seeds: _Seeds, places: NDArray[np.int64]) -> _Seeds:
+    """Return the first of each seed's places that is one of these, rising."""
+    known = np.flatnonzero(np.isin(seeds.places, places))
+    _, first = np.unique(seeds.ids[known], return_index=True)
+    found = known[first]
+    found = found[np.argsort(seeds.places[found])]
+    return _Seeds(seeds.places[found], seeds.ids[found])
 
 
 def _at_faces(
