@@ -30,7 +30,7 @@ NAME = PACKAGE.name
 LEVELS = (
     {"errors", "progress"},
     {"box", "pace", "recipe", "volume", "resources", "cli_progress"},
-    {"steps", "metrics", "io", "synth", "picture", "command_line"},
+    {"steps", "metrics", "io", "synth", "picture", "command_line", "cli_settings"},
     {"network", "proofread", "measure"},
     {"result"},
     {"pipeline", "tune"},

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 import pytest
 
-from napari_scutoid import cli, cli_batch
+from napari_scutoid import cli
+from napari_scutoid.cli_settings import Device
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.pipeline import Result
 from napari_scutoid.progress import Progress
@@ -390,8 +391,7 @@ def test_kinds_are_those_that_can_be_made() -> None:
 def test_devices_are_those_of_a_recipe() -> None:
     from napari_scutoid.recipe import Predict
 
-    for devices in (cli.Device, cli_batch.Device):
-        assert {device.value for device in devices} == set(get_args(Predict.model_fields["device"].annotation))
+    assert {device.value for device in Device} == set(get_args(Predict.model_fields["device"].annotation))
 
 
 def test_demo_names_what_it_made(

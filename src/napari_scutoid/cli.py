@@ -17,12 +17,12 @@ import typer
 from napari_scutoid import __version__, cli_batch, cli_models, cli_replay, cli_train
 from napari_scutoid.cli_progress import follow as _follow
 from napari_scutoid.cli_progress import tell as _tell
+from napari_scutoid.cli_settings import Device, settings_of
 from napari_scutoid.errors import ScutoidError, as_problem
 from napari_scutoid.io.suffixes import USUAL
 
 if TYPE_CHECKING:
     from napari_scutoid.io.format import FileInfo, Kind
-    from napari_scutoid.recipe import Recipe
     from napari_scutoid.volume import Labels
 
 app = typer.Typer(
@@ -37,16 +37,6 @@ app.add_typer(cli_models.app, name="models")
 app.command(cls=cli_train.Several)(cli_train.train)
 app.command()(cli_batch.batch)
 app.command()(cli_replay.replay)
-
-
-class Device(StrEnum):
-    """Where the network runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-    xpu = "xpu"
 
 
 class TissueKind(StrEnum):
@@ -157,7 +147,7 @@ def segment(
         from napari_scutoid.io.table import check_table_path
 
         check_table_path(cells)
-    settings = _settings(recipe, device, changes or ())
+    settings = settings_of(recipe, device, changes or ())
     volume = open_volume(stack, dataset, channel=channel, time=time, voxel_size_um=voxel_size, axes=axes)
 
     from napari_scutoid.pipeline import run
@@ -271,7 +261,7 @@ def tune(
     from napari_scutoid.cli_scores import read_labels
 
     about.check_wishes(files, output, table)
-    base = about.base_recipe(files[0], _settings(recipe, None))
+    base = about.base_recipe(files[0], settings_of(recipe, None))
     cases = []
     for probabilities, truth in zip(files[::2], files[1::2], strict=True):
         case, warnings = about.read_case(probabilities, read_labels(truth, truth_dataset, None), base)
@@ -379,16 +369,6 @@ def demo(
     print(f"{made.tiles_skipped} of {made.tiles} tiles held no tissue and were skipped")
     for name, file in made.files.items():
         print(f"{name}: {file}")
-
-
-def _settings(file: Path | None, device: Device | None, changes: Sequence[str] = ()) -> "Recipe":
-    from napari_scutoid.recipe import Recipe, read_recipe
-    from napari_scutoid.recipe.changes import with_changes
-
-    recipe = with_changes(Recipe() if file is None else read_recipe(file), changes)
-    if device is None:
-        return recipe
-    return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"device": device.value})})
 
 
 def _save_cells(file: Path, labels: "Labels") -> None:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_scutoid.cli_progress import tell
+from napari_scutoid.cli_settings import Device, settings_of
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress, drain
 
 if TYPE_CHECKING:
     from napari_scutoid.batch import BatchReport, Row
     from napari_scutoid.progress import Steps
-    from napari_scutoid.recipe import Recipe
 
 
 class Format(StrEnum):
@@ -30,16 +30,6 @@ class Format(StrEnum):
     mat = ".mat"
     tif = ".tif"
     zarr = ".zarr"
-
-
-class Device(StrEnum):
-    """Where the network runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-    xpu = "xpu"
 
 
 def batch(
@@ -111,7 +101,7 @@ def batch(
         )
     from napari_scutoid.batch import REPORT_CSV, BatchJob, find_stacks, plan, run_batch
 
-    job = BatchJob(_settings(recipe, changes or [], device), model, dataset, channel, time, voxel_size, axes, truth)
+    job = BatchJob(settings_of(recipe, device, changes or []), model, dataset, channel, time, voxel_size, axes, truth)
     items = plan(find_stacks(stacks, leave_out=output), output, format_.value)
     steps = run_batch(items, job, output, resume=resume, workers=workers, scheduler=scheduler)
     report = _follow(steps, [item.stack.name for item in items])
@@ -126,14 +116,6 @@ def batch(
             f"{output / REPORT_CSV} tells why",
             "do what it says, then run the same command with --resume",
         )
-
-
-def _settings(file: Path | None, changes: list[str], device: Device | None) -> "Recipe":
-    from napari_scutoid.recipe import Recipe, read_recipe
-    from napari_scutoid.recipe.changes import with_changes
-
-    recipe = with_changes(Recipe() if file is None else read_recipe(file), changes)
-    return recipe if device is None else with_changes(recipe, [f"predict.device={device.value}"])
 
 
 def _follow(steps: "Steps[BatchReport]", names: Sequence[str]) -> "BatchReport":
