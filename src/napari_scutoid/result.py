@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PROVENANCE_VERSION = 1
 POSTPROCESSING = ("watershed", "partition", "cleanup")
 """Parts of a recipe that say how probabilities become labels; the others say how probabilities are made."""
-VERSIONED = ("napari-scutoid", "numpy", "scipy", "scikit-image", "torch", "bioimage-cpp", "edt")
+VERSIONED = ("napari-scutoid", "numpy", "scipy", "scikit-image", "torch", "openvino", "bioimage-cpp", "edt")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from tiny_network import TINY, model
 from torch import nn
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.network.config import Architecture, ModelConfig, Output
+from napari_scutoid.network.config import Architecture, Output
 from napari_scutoid.network.device import DeviceFacts
 from napari_scutoid.network.passes import MEMORY_SHARE, bytes_per_voxel, halo_for
 from napari_scutoid.network.predict import predict
-from napari_scutoid.network.unet import activate, build, receptive_field
+from napari_scutoid.network.unet import activate, receptive_field
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Predict
 
-TINY = ((2, 3), (3, 4))
 PLAIN = Predict(device="cpu", backend="torch", precision="fp32", gate=False)
 
 
@@ -28,18 +28,6 @@ class Halved:
 
     def apply(self, block):
         return (np.asarray(block) / 2).astype(np.float32)
-
-
-def model(**settings):
-    """Return a network whose batch norms hold statistics of their own, and its configuration."""
-    torch.manual_seed(1)
-    config = ModelConfig(name="tiny", architecture=Architecture(**{"plan": TINY} | settings))
-    module = build(config.architecture, 2)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm3d):
-            nn.init.uniform_(part.running_mean, -0.2, 0.2)
-            nn.init.uniform_(part.running_var, 0.5, 2)
-    return module.eval(), config
 
 
 def stack(*shape):

@@ -83,7 +83,7 @@ def choose_backend(setting: str, device: torch.device, precision: str = "auto") 
         return "torch", ""
     problem = _problem_of_openvino(device, precision)
     if problem is None and (setting == "openvino" or only or platform.machine().lower() in ("x86_64", "amd64")):
-        return "openvino", "OpenVINO computes, which is installed." if setting == "auto" else ""
+        return "openvino", "OpenVINO is installed and computes." if setting == "auto" else ""
     if setting == "openvino" or only:
         raise _no_backend("openvino", problem or "")
     return "torch", "" if problem in (None, _MISSING) else f"PyTorch computes: {problem}."

@@ -229,7 +229,7 @@ def second_opinions(offered: Offered, chosen: Plan) -> Steps[tuple[Kept, list[ND
     from napari_scutoid.opinions import flipped_prediction, other_partition
     from napari_scutoid.pipeline import predicted
 
-    yield Progress("Preparing")
+    yield Progress("Asking the network once more")
     how, image, kept = chosen.how, chosen.image, chosen.kept
     if how is None or image is None:
         raise ValueError(chosen.problem)
