@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.metrics import evaluate
+from napari_scutoid.io.lazy import LazyArray
+from napari_scutoid.io.save import save_result
+from napari_scutoid.metrics import adapted_rand_error, count_overlaps, evaluate
 from napari_scutoid.network.checkpoint import load_model, save_model
 from napari_scutoid.network.config import Architecture, ModelConfig, Output
 from napari_scutoid.network.unet import build
 from napari_scutoid.pipeline import relabel, run, settings_for
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Normalise, Recipe
+from napari_scutoid.steps import cells_blocks
 from napari_scutoid.synth.tissue import synthesise
 from napari_scutoid.volume import Origin, Volume, VoxelSize
 
@@ -116,6 +120,24 @@ def test_boundaries_of_a_coarse_run_are_moved_to_the_stacks_membranes(cyst):
     assert after > before
 
 
+def test_what_is_large_is_kept_on_disk_and_gives_the_same_cells(cyst, monkeypatch, tmp_path):
+    whole = drain(run(cyst.image, Recipe.model_validate({"rescale": HALVED})))
+    monkeypatch.setattr(cells_blocks, "MOST_WHOLE", 1000)
+    monkeypatch.setattr("napari_scutoid.io.scratch.scratch_dir", lambda: tmp_path)
+    result = drain(run(cyst.image, Recipe.model_validate({"rescale": HALVED})))
+    for name, volume in result.probabilities.items():
+        assert isinstance(volume.data, LazyArray)
+        assert volume.dtype == np.float16
+        np.testing.assert_allclose(volume.data[:], whole.probabilities[name].data, atol=1e-3)
+    assert adapted_rand_error(count_overlaps(result.labels.data + 1, whole.labels.data + 1)) < 0.01
+    again = drain(relabel(result.kept, Recipe.model_validate({"watershed": {"method": "components"}})))
+    assert again.labels.data.any()
+    save_result(tmp_path / "labels.h5", result.labels, result.probabilities, result.provenance)
+    with h5py.File(tmp_path / "labels.h5") as file:
+        np.testing.assert_allclose(file["boundary"][:] / 255, whole.probabilities["boundary"].data, atol=4e-3)
+    assert [file.name for file in tmp_path.iterdir()] == ["labels.h5"]
+
+
 @pytest.mark.parametrize("rescale", [{"mode": "none"}, HALVED, {"cell_diameter": 14.0}])
 def test_an_unknown_z_step_is_estimated_however_the_stack_is_rescaled(cyst, rescale):
     flat = Volume(np.asarray(cyst.image.data)[::3])
@@ -138,8 +160,8 @@ def test_progress_names_every_stage(cyst):
     reports = []
     drain(run(cyst.image, Recipe.model_validate(AS_IT_IS.model_dump() | {"rescale": HALVED})), reports.append)
     steps = list(dict.fromkeys(report.step for report in reports))
-    assert steps[:4] == ["Loading the model", "Reading the stack", "Rescaling", "Rescaling along z"]
-    assert steps[4:7] == ["Measuring intensities", "Looking for tissue", "Predicting"]
+    assert steps[:3] == ["Loading the model", "Reading the stack", "Rescaling"]
+    assert steps[3:6] == ["Measuring intensities", "Looking for tissue", "Predicting"]
     assert steps[-1] == "Rescaling the labels"
 
 

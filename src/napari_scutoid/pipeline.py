@@ -21,14 +21,13 @@ from napari_scutoid.volume import Labels, VoxelSize
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from napari_scutoid.io.scratch import Scratch
     from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Rescale, Watershed
     from napari_scutoid.steps.cell_size import CellSize
     from napari_scutoid.steps.normalise import IntensityStatistics
-    from napari_scutoid.volume import Volume
+    from napari_scutoid.volume import ArrayLike, Volume
 
 UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
@@ -88,11 +87,12 @@ def predicted(volume: Volume, recipe: Recipe | None = None, model: str | Path = 
     source_hash = yield from _checked_hash(volume)
     ready = yield from prepare(volume, recipe, config)
     working, cell_size = ready.volume, ready.cell_size
-    prediction = yield from predict(module, config, working.data, ready.statistics, recipe.predict)
-    probabilities = {
-        output.name: working.with_data(channel, f"predicted {output.name} with {config.name}")
-        for output, channel in zip(config.outputs, prediction.probabilities, strict=True)
-    }
+    rooms = [_room(working.shape, np.float16) for _ in config.outputs] if _is_large(working.shape) else None
+    prediction = yield from predict(module, config, working.data, ready.statistics, recipe.predict, out=rooms)
+    probabilities = {}
+    for number, output in enumerate(config.outputs):
+        channel = prediction.probabilities[number] if rooms is None else rooms[number].array(output.name)
+        probabilities[output.name] = working.with_data(channel, f"predicted {output.name} with {config.name}")
     warnings = [*ready.warnings, *prediction.warnings]
     if FOREGROUND not in probabilities:
         warnings.append(_NO_FOREGROUND)
@@ -182,15 +182,28 @@ def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
     return Result(labels, kept.probabilities, provenance, kept)
 
 
-def maps_of(kept: Kept) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+def maps_of(kept: Kept) -> tuple[ArrayLike, ArrayLike, ArrayLike | None]:
     """Return the maps that cells are made from: foreground (all tissue, where the model has none), boundary, seeds."""
-    boundary = np.asarray(kept.probabilities[BOUNDARY].data)
+    boundary = kept.probabilities[BOUNDARY].data
     foreground, seeds = kept.probabilities.get(FOREGROUND), kept.probabilities.get(SEEDS)
     return (
-        np.ones_like(boundary) if foreground is None else np.asarray(foreground.data),
+        np.broadcast_to(np.float32(1), boundary.shape) if foreground is None else foreground.data,
         boundary,
-        None if seeds is None else np.asarray(seeds.data),
+        None if seeds is None else seeds.data,
     )
+
+
+def _is_large(shape: tuple[int, int, int]) -> bool:
+    """Whether what is computed for each voxel of a working grid is kept on disk: where cells are found in blocks."""
+    from napari_scutoid.steps.cells_blocks import MOST_WHOLE
+
+    return math.prod(shape) > MOST_WHOLE
+
+
+def _room(shape: tuple[int, int, int], dtype: Any) -> Scratch:
+    from napari_scutoid.io.scratch import Scratch
+
+    return Scratch(shape, dtype)
 
 
 def voxel_volume(working: Volume) -> float | None:
@@ -357,7 +370,9 @@ def _rescaled(
     _check_memory(volume, shape, recipe.watershed)
     if shape == volume.shape:
         return volume
-    return (yield from rescaling(volume, shape, order=settings.order, anti_alias=settings.anti_alias))
+    room = _room(shape, np.float32) if _is_large(shape) else None
+    found = yield from rescaling(volume, shape, order=settings.order, anti_alias=settings.anti_alias, out=room)
+    return found if room is None else replace(found, data=room.array("the rescaled stack"))
 
 
 def _check_memory(volume: Volume, shape: tuple[int, int, int], settings: Watershed) -> None:

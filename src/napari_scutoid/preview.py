@@ -95,10 +95,10 @@ class Preview:
         def staged(stack: Stack) -> StagedCells:
             cut = self.box.slices
             return StagedCells(
-                np.ascontiguousarray(foreground[cut]),
-                np.ascontiguousarray(boundary[cut]),
+                np.ascontiguousarray(foreground[cut], np.float32),
+                np.ascontiguousarray(boundary[cut], np.float32),
                 kept.spacing,
-                seeds=None if seeds is None else np.ascontiguousarray(seeds[cut]),
+                seeds=None if seeds is None else np.ascontiguousarray(seeds[cut], np.float32),
                 voxel_volume_um3=voxel_volume(working),
                 stack=stack,
             )

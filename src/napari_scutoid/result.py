@@ -26,7 +26,8 @@ class Kept:
     Parameters
     ----------
     probabilities : dict of str to Volume
-        The network's named outputs, float32 in 0..1, on the working grid.
+        The network's named outputs in 0..1, on the working grid; float32 or, where that is large, float16 in
+        a file.
     spacing : VoxelSize
         Voxel edges of the working grid, in micrometres or, where unknown, relative to each other.
     shape : tuple of 3 ints
@@ -78,7 +79,8 @@ class Result:
     labels : Labels
         On the stack's own grid.
     probabilities : dict of str to Volume
-        The network's named outputs, float32 in 0..1, on the working grid.
+        The network's named outputs in 0..1, on the working grid; float32 or, where that is large, float16 in
+        a file.
     provenance : dict
         How it was made, in plain JSON types: recipe, source and model with their hashes, versions, warnings.
     kept : Kept, optional

@@ -56,8 +56,11 @@ class Target(np.ndarray):
     @classmethod
     def made(cls, job):
         target = np.zeros((2, *SHAPE), np.float32).view(cls)
-        target.job, target.filled = job, False
+        target.job = job
         return target
+
+    def __array_finalize__(self, whole):
+        self.job = getattr(whole, "job", None)
 
     def __setitem__(self, key, value):
         if np.ndim(value):

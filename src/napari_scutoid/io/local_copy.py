@@ -65,13 +65,13 @@ class Blocks:
     def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[Any]:
         spans = [range(n)[one] for n, one in zip(self.shape, key, strict=True)]
         result = np.empty([len(span) for span in spans], self.dtype)
-        pieces = [list(_pieces(span, side)) for span, side in zip(spans, BLOCK, strict=True)]
-        for (bz, z, to_z), (by, y, to_y), (bx, x, to_x) in itertools.product(*pieces):
+        crossed = [list(pieces(span, side)) for span, side in zip(spans, BLOCK, strict=True)]
+        for (bz, z, to_z), (by, y, to_y), (bx, x, to_x) in itertools.product(*crossed):
             result[to_z, to_y, to_x] = self._stored[bz, by, bx, z, y, x]
         return result
 
 
-def _pieces(span: range, side: int) -> list[tuple[int, slice, slice]]:
+def pieces(span: range, side: int) -> list[tuple[int, slice, slice]]:
     """Return for each block that a span crosses its number, the part of the block, and the part of the result."""
     found = []
     at = 0

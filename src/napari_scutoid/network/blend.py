@@ -63,6 +63,6 @@ class Blend:
         for z in range(self.shape[0]):
             covered = self.weight[z] > 0
             for channel, total in enumerate(self.total[:, z]):
-                plane = np.asarray(target[channel, z])
+                plane = np.asarray(target[channel][z])
                 plane[covered] = total[covered] / self.weight[z][covered]
-                target[channel, z] = plane
+                target[channel][z] = plane

@@ -49,6 +49,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 STEP = "Predicting"
+_FILLED_PLANES = 16
 LARGE_CELL = 1.5
 """Diameter of a large cell, in typical cells."""
 MIRRORINGS = tuple(axes for n in range(4) for axes in itertools.combinations((-3, -2, -1), n))
@@ -68,8 +69,8 @@ class Prediction:
 
     Parameters
     ----------
-    probabilities : array-like, shape (n_outputs, z, y, x)
-        The array that was given, or a new float32 one.
+    probabilities : ndarray of float32, shape (n_outputs, z, y, x), or the arrays that were given
+        One an output.
     tiles, tiles_skipped : int
         Tiles that the gate decided on, and those of them that it left empty.
     tile : (int, int, int)
@@ -131,9 +132,9 @@ def predict(
         How to normalise a block, e.g. `steps.normalise.IntensityStatistics`.
     settings : Predict
         Device, backend, precision, tiles and the gate that skips what holds no tissue.
-    out : array of floats, shape (n_outputs, z, y, x), optional
-        NumPy array, HDF5 or zarr data set that receives the probabilities, from a thread; by default a new float32
-        array.
+    out : sequence of arrays of floats, shape (z, y, x), optional
+        NumPy arrays, HDF5 or zarr data sets, one an output, that receive the probabilities, from a thread; by default
+        a new float32 array of all.
 
     Yields
     ------
@@ -258,7 +259,7 @@ class _Job:
                 channel[skipped] = value
         if self.blend is None:
             for index, channel in enumerate(values):
-                self.target[(index, *box.slices)] = channel
+                self.target[index][box.slices] = channel
         else:
             self.blend.add(box, values)
         self.finished.append(tile.core)
@@ -353,16 +354,17 @@ def _checked_shape(data: ArrayLike, config: ModelConfig, out: Any) -> Triple:
             "choose a model for one channel",
         )
     z, y, x = data.shape
-    expected = (len(config.outputs), z, y, x)
-    if out is not None and (tuple(out.shape) != expected or np.dtype(out.dtype).kind != "f"):
-        raise ValueError(f"out must hold floats in shape {expected}, not {out.dtype} in {tuple(out.shape)}")
+    if out is not None:
+        found = [(tuple(one.shape), np.dtype(one.dtype)) for one in out]
+        if len(found) != len(config.outputs) or any(n != (z, y, x) or dtype.kind != "f" for n, dtype in found):
+            raise ValueError(f"out must hold {len(config.outputs)} arrays of floats in shape {(z, y, x)}, not {found}")
     return z, y, x
 
 
-def _fill(target: Any, values: Sequence[float]) -> None:
-    for channel, value in enumerate(values):
-        for z in range(target.shape[1]):
-            target[channel, z] = value
+def _fill(target: Iterable[Any], values: Sequence[float]) -> None:
+    for channel, value in zip(target, values, strict=True):
+        for z in range(0, channel.shape[0], _FILLED_PLANES):
+            channel[z : z + _FILLED_PLANES] = value
 
 
 def _no_memory(shape: Triple) -> ScutoidError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_scutoid.steps.blocks import MOST_VOXELS, cut
 from napari_scutoid.steps.cells import Cells, cells_from_probabilities, smallest_cell
@@ -27,20 +30,36 @@ WHOLE_BYTES, OWN_BYTES, BLOCK_BYTES = 50, 18, 40
 
 
 def find_cells(
-    foreground: NDArray[Any],
-    boundary: NDArray[Any],
+    foreground: ArrayLike,
+    boundary: ArrayLike,
     recipe: Recipe,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     *,
-    seeds: NDArray[Any] | None = None,
+    seeds: ArrayLike | None = None,
     voxel_volume_um3: float | None = None,
 ) -> Steps[Cells]:
     """Turn probabilities into cells, in blocks where the whole would take much memory.
 
-    Parameters, progress and errors are those of `cells_from_probabilities`.
+    Parameters, progress and errors are those of `cells_from_probabilities`; maps in files are read piece by piece, or
+    as a whole.
     """
-    work = cells_in_blocks if in_blocks(boundary.size, recipe.watershed) else cells_from_probabilities
-    return (yield from work(foreground, boundary, recipe, spacing, seeds=seeds, voxel_volume_um3=voxel_volume_um3))
+    if in_blocks(math.prod(boundary.shape), recipe.watershed):
+        steps = cells_in_blocks(foreground, boundary, recipe, spacing, seeds=seeds, voxel_volume_um3=voxel_volume_um3)
+    else:
+        steps = cells_from_probabilities(
+            _in_memory(foreground),
+            _in_memory(boundary),
+            recipe,
+            spacing,
+            seeds=None if seeds is None else _in_memory(seeds),
+            voxel_volume_um3=voxel_volume_um3,
+        )
+    return (yield from steps)
+
+
+def _in_memory(data: ArrayLike) -> NDArray[Any]:
+    found = np.asarray(data)
+    return found.astype(np.float32) if found.dtype == np.float16 else found
 
 
 def in_blocks(voxels: int, settings: Watershed) -> bool:

@@ -6,11 +6,14 @@ at ``(i + 1/2) * n / m - 1/2`` on the input grid of ``n`` voxels. Outside the gr
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import ndimage, sparse
+
+from napari_scutoid.steps.slabs import SLAB_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,6 +113,51 @@ def apply_along(matrix: sparse.csr_array, data: NDArray[Any], axis: int) -> NDAr
     product = matrix @ moved.reshape(moved.shape[0], -1)
     shaped: NDArray[np.float32] = np.moveaxis(product.reshape(-1, *moved.shape[1:]), 0, axis)
     return shaped
+
+
+class AlongZ:
+    """Takes slices one after another and writes those that they make along z: no more of the stack is in memory.
+
+    Parameters
+    ----------
+    by_z : csr_array, shape (m, n), or None
+        The operator along z; None: slices stay.
+    out : array, shape (m, y, x)
+        Receives the new slices.
+    """
+
+    def __init__(self, by_z: sparse.csr_array | None, out: Any) -> None:
+        self._out = out
+        self._by_z = by_z
+        self._held: list[NDArray[np.float32]] = []
+        self._first = self._written = 0
+        if by_z is not None:
+            spans = [by_z.indices[a:b] for a, b in itertools.pairwise(by_z.indptr)]
+            # New slices are written in their order, and a later one may need an earlier slice.
+            self._needs = np.minimum.accumulate([span.min() for span in spans][::-1])[::-1]
+            self._ready = np.maximum.accumulate([span.max() + 1 for span in spans])
+
+    def add(self, planes: NDArray[np.float32]) -> None:
+        """Take the next slices (n, y, x)."""
+        if self._by_z is None:
+            self._out[self._written : self._written + len(planes)] = planes
+            self._written += len(planes)
+            return
+        self._held.extend(planes)
+        n = self._first + len(self._held)
+        until = int(np.searchsorted(self._ready, n, side="right"))
+        if until > self._written:
+            part = self._by_z[self._written : until, self._first : n]
+            rows = max(1, SLAB_BYTES // (4 * len(self._held) * planes.shape[2]))
+            made = np.empty((until - self._written, *planes.shape[1:]), np.float32)
+            for y in range(0, planes.shape[1], rows):  # what is copied to be multiplied is little
+                band = np.stack([plane[y : y + rows] for plane in self._held])
+                made[:, y : y + rows] = apply_along(part, band, 0)
+            self._out[self._written : until] = made
+            self._written = until
+            needed = int(self._needs[until]) if until < len(self._needs) else n
+            del self._held[: needed - self._first]
+            self._first = max(self._first, needed)
 
 
 def _normalised(matrix: sparse.csr_array) -> sparse.csr_array:

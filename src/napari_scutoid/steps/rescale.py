@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.steps.crop import cropping
-from napari_scutoid.steps.resampling import apply_along, coverage_matrix, interpolation_matrix, nearest_indices
+from napari_scutoid.steps.resampling import AlongZ, apply_along, coverage_matrix, interpolation_matrix, nearest_indices
 from napari_scutoid.steps.slabs import SLAB_BYTES, z_slabs
 from napari_scutoid.volume import Origin, VoxelSize
 
@@ -104,8 +104,16 @@ def rescale_to_shape(volume: Volume, shape: Sequence[int], *, order: int = 1, an
     return drain(rescaling(volume, shape, order=order, anti_alias=anti_alias))
 
 
-def rescaling(volume: Volume, shape: Sequence[int], *, order: int = 1, anti_alias: bool = True) -> Steps[Volume]:
-    """Do the work of `rescale_to_shape` as a job that reports progress and can be cancelled."""
+def rescaling(
+    volume: Volume, shape: Sequence[int], *, order: int = 1, anti_alias: bool = True, out: Any = None
+) -> Steps[Volume]:
+    """Do the work of `rescale_to_shape` as a job that reports progress and can be cancelled.
+
+    Parameters
+    ----------
+    out : array of floats, shape (z, y, x), optional
+        Receives the result, slab by slab; by default a new float32 array. Not written where the shape stays.
+    """
     target = _checked_shape(shape)
     degree = _checked_order(order)
     if target == volume.shape:
@@ -114,16 +122,15 @@ def rescaling(volume: Volume, shape: Sequence[int], *, order: int = 1, anti_alia
         None if n == m else interpolation_matrix(n, m, degree, anti_alias=anti_alias)
         for n, m in zip(volume.shape, target, strict=True)
     )
-    # Slices are independent of each other until the last axis, so only one slab of the original is ever in memory.
-    coarse = np.empty((volume.shape[0], *target[1:]), dtype=np.float32)
+    data = np.empty(target, np.float32) if out is None else out
+    along_z = AlongZ(by_z, data)
     for z in z_slabs(volume.data):
         block = np.asarray(volume.data[z])
         for matrix, axis in ((by_x, 2), (by_y, 1)):
             if matrix is not None:
                 block = apply_along(matrix, block, axis)
-        coarse[z] = block
+        along_z.add(block.astype(np.float32, copy=False))
         yield Progress("Rescaling", z.stop, volume.shape[0])
-    data = coarse if by_z is None else (yield from _along_z(by_z, coarse))
     voxel_size, origin = _grid_after(volume, target)
     note = f"rescaled from {volume.shape} to {target} voxels (order {order}{', smoothed' if anti_alias else ''})"
     return volume.with_data(data, note, voxel_size_um=voxel_size, origin_um=origin)
@@ -324,17 +331,6 @@ def _grid_after(grid: Volume | Labels, shape: Shape) -> tuple[VoxelSize | None, 
     size = rescaled_voxel_size(grid.voxel_size_um, grid.shape, shape)
     shift = [(new - old) / 2 for new, old in zip(size, grid.voxel_size_um, strict=True)]
     return size, Origin(*(o + s for o, s in zip(grid.origin_um, shift, strict=True)))
-
-
-def _along_z(matrix: sparse.csr_array, data: NDArray[np.float32]) -> Steps[NDArray[np.float32]]:
-    """Apply the operator along z in bands of rows: the whole stack is not copied once more."""
-    height = data.shape[1]
-    result = np.empty((matrix.shape[0], *data.shape[1:]), dtype=np.float32)
-    rows = max(1, SLAB_BYTES // (data.itemsize * data.shape[0] * data.shape[2]))
-    for y in range(0, height, rows):
-        result[:, y : y + rows] = apply_along(matrix, data[:, y : y + rows], 0)
-        yield Progress("Rescaling along z", min(y + rows, height), height)
-    return result
 
 
 def _nearest(labels: NDArray[np.uint32], shape: Shape) -> Steps[NDArray[np.uint32]]:
