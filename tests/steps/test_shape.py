@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
 
 from napari_scutoid.steps.shape import SizePrior, emptiness, nearest_part, parts_of, size_prior
+from napari_scutoid.steps.shape_compiled import classified, cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +54,43 @@ SINGLE = {
     "plate": box(4, 24, 24),
     "ellipsoid": ellipsoid(6, 9, 18),
 }
+
+
+def monomials(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    z, y, x = points.T
+    mixed = [z * z + 1 / 12, z * y, z * x, y * y + 1 / 12, y * x, x * x + 1 / 12]
+    return np.stack([np.ones(len(points)), z, y, x, *mixed], axis=1)
+
+
+def moments(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean = sums[1:4] / sums[0]
+    covariance = np.empty((3, 3))
+    covariance[np.triu_indices(3)] = covariance.T[np.triu_indices(3)] = sums[4:] / sums[0]
+    return mean, covariance - np.outer(mean, mean)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_parts_are_those_of_which_each_point_is_most_probable(count: int) -> None:
+    points = sample(THREE) - THREE.mean(axis=0)
+    rows = monomials(points)
+    found = classified(rows, np.random.default_rng(count).random(count))
+    found = found[found[:, 0] > 0]
+    density = [
+        math.log(one[0]) + multivariate_normal(*moments(one)).logpdf(points)
+        for one in found  # a part's weight and its Gaussian: classification EM has come to rest
+    ]
+    part = np.argmax(density, axis=0)
+    np.testing.assert_allclose([rows[part == k].sum(axis=0) for k in range(len(found))], found, rtol=1e-9, atol=1e-6)
+
+
+def test_the_cost_of_parts_is_their_mean_by_volume() -> None:
+    points, other = ball(7) - 24, box(12, 16, 10) - 6.0
+    sums = np.stack([monomials(one).sum(axis=0) for one in (points, other)])
+    n = sums[:, 0]
+    own = [emptiness(one, 2 * len(one)) + 0.3 * math.log(2 * len(one) / 500) ** 2 for one in (points, other)]
+    assert cost(sums, 2.0, 500.0, 0.3) == pytest.approx((own * n).sum() / n.sum())
+    sums[1] = monomials(other[:7]).sum(axis=0)
+    assert cost(sums, 2.0, 500.0, 0.3) == math.inf
 
 
 @pytest.mark.parametrize("points", SINGLE.values(), ids=SINGLE.keys())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_scutoid.box import Box
 from napari_scutoid.progress import Progress
-from napari_scutoid.steps.threads import cores
+from napari_scutoid.steps.threads import cores, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,15 +123,7 @@ def each(
         Once a block.
     """
     yield Progress(step, 0, len(blocks))
-    threads = ThreadPoolExecutor(at_once)
-    try:
-        waiting = deque((block, threads.submit(work, block)) for block in blocks[:at_once])
-        for number in range(1, len(blocks) + 1):
-            block, made = waiting.popleft()
-            result = made.result()
-            for later in blocks[number + at_once - 1 : number + at_once]:
-                waiting.append((later, threads.submit(work, later)))
+    with closing(in_order(work, blocks, at_once)) as made:
+        for number, (block, result) in enumerate(zip(blocks, made, strict=True), start=1):
             then(block, result)
             yield Progress(step, number, len(blocks))
-    finally:
-        threads.shutdown(wait=True, cancel_futures=True)

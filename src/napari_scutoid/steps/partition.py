@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.graph import partitioned, region_graph, region_graph_in_slabs
 from napari_scutoid.steps.memo import AFRESH
 from napari_scutoid.steps.shape import SAMPLE, Divisions, emptiness, nearest_part, size_prior
+from napari_scutoid.steps.threads import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from napari_scutoid.steps.flood import Backend
     from napari_scutoid.steps.graph import RegionGraph
     from napari_scutoid.steps.memo import Memo
-    from napari_scutoid.steps.shape import Points, SizePrior
+    from napari_scutoid.steps.shape import Gaussian, Points, SizePrior
     from napari_scutoid.steps.walls import Unit
     from napari_scutoid.steps.watershed import Regions, Surface
     from napari_scutoid.volume import ArrayLike
@@ -216,34 +218,49 @@ def divided(
     cells = labels if in_place else labels.copy()
     highest = int(labels.max(initial=0))
     boxes = find_objects(labels.view(np.int32))
-    for number, box in enumerate(boxes, start=1):
-        yield Progress(_DIVIDING, number, len(boxes))
-        if box is None or voxels[number] < _SHARE_OF_CELL * prior.volume:
-            continue
+    large = [i for i, box in enumerate(boxes, 1) if box is not None and voxels[i] >= _SHARE_OF_CELL * prior.volume]
+
+    def look(number: int) -> tuple[bytes, Divisions, NDArray[np.uint32] | None]:
+        # Others' voxels may get new ids meanwhile; this region's do not.
+        box = boxes[number - 1]
         inside = labels[box] == number
         digest = b"" if known is None else _digest(inside)
         divisions = None if known is None else known.get(digest)
         if divisions is None:
             divisions = Divisions(_sampled(inside, unit), unit)
-        if known is not None:
-            met[digest] = divisions
         parts = divisions.best(float(voxels[number]), prior, settings.split_gain)
         if parts is None:
-            continue
-        part = np.zeros(inside.shape, np.uint32)
-        for z, plane in enumerate(inside):  # places of a whole region would take many times its memory
-            places = np.argwhere(plane)
-            points = np.insert(places, 0, z, axis=1) * np.asarray(unit)
-            part[z][tuple(places.T)] = nearest_part(points, parts) + 1
-        here = box[0], box[1], box[2]
-        part = _connected(part, np.ascontiguousarray(height[here]), inside, backend)
-        new = np.concatenate([[0, number], highest + np.arange(1, len(parts))]).astype(np.uint32)
-        highest += len(parts) - 1
-        cells[box][inside] = new[part[inside]]
+            return digest, divisions, None
+        surface = np.ascontiguousarray(height[box[0], box[1], box[2]])
+        return digest, divisions, _divided(inside, parts, surface, unit, backend)
+
+    with closing(in_order(look, large)) as looks:
+        for done, (number, (digest, divisions, part)) in enumerate(zip(large, looks, strict=True), start=1):
+            yield Progress(_DIVIDING, done, len(large))
+            met[digest] = divisions
+            if part is None:
+                continue
+            n = int(part.max())
+            new = np.concatenate([[0, number], highest + np.arange(1, n)]).astype(np.uint32)
+            highest += n - 1
+            inside = part > 0
+            cells[boxes[number - 1]][inside] = new[part[inside]]
     if known is not None:
         known.clear()
         known.update(met)
     return cells
+
+
+def _divided(
+    inside: NDArray[np.bool_], parts: list[Gaussian], height: NDArray[np.float32], unit: Unit, backend: Backend
+) -> NDArray[np.uint32]:
+    """Return which part of a region each of its voxels belongs to, from 1; 0 elsewhere."""
+    part = np.zeros(inside.shape, np.uint32)
+    for z, plane in enumerate(inside):  # places of a whole region would take many times its memory
+        places = np.argwhere(plane)
+        points = np.insert(places, 0, z, axis=1) * np.asarray(unit)
+        part[z][tuple(places.T)] = nearest_part(points, parts) + 1
+    return _connected(part, height, inside, backend)
 
 
 def _digest(inside: NDArray[np.bool_]) -> bytes:

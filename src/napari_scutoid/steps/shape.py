@@ -7,6 +7,7 @@ own second moments, and the two together leave the waist between them empty.
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,10 +27,7 @@ SAMPLE = 800
 
 _CUBE = (1.0, 1.0, 1.0)
 _BALL = math.log(4 / 3 * math.pi * 5**1.5)  # volume of an ellipsoid whose covariance has determinant 1, as logarithm
-_FEWEST = 8
 _STARTS = 2
-_ROUNDS = 30
-_ROUND_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,31 +142,35 @@ class Divisions:
         # Centred, or the squares of far coordinates would drown the covariance.
         self._moments = _monomials(points - self._centre, unit)
         self._rng = np.random.default_rng(0)
+        self._lock = threading.Lock()
         self._found: list[list[NDArray[np.float64]]] = []
 
     def best(self, voxels: float, prior: SizePrior, split_gain: float) -> list[Gaussian] | None:
         """Return the best parts, or None where one cell explains the region best; parameters as for `parts_of`."""
+        from napari_scutoid.steps.shape_compiled import FEWEST, cost
+
         n = len(self._moments)
         share = voxels / n
-        best_cost, best = _cost(self._moments.sum(axis=0, keepdims=True), share, prior), None
+        best_cost, best = cost(self._moments.sum(axis=0, keepdims=True), share, prior.volume, prior.weight), None
         if best_cost <= split_gain:
             return None  # no parts can cost less than nothing
         most = math.ceil(voxels / prior.volume) + 1 if prior.weight > 0 else MOST_PARTS
-        for count in range(2, min(MOST_PARTS, most, n // _FEWEST) + 1):
+        for count in range(2, min(MOST_PARTS, most, n // FEWEST) + 1):
             for sums in self._into(count):
-                cost = _cost(sums, share, prior) + split_gain * math.log2(count)
-                if cost < best_cost:
-                    best_cost, best = cost, sums
+                found = cost(sums, share, prior.volume, prior.weight) + split_gain * math.log2(count)
+                if found < best_cost:
+                    best_cost, best = found, sums
         return None if best is None else _gaussians(best, self._centre)
 
     def _into(self, count: int) -> list[NDArray[np.float64]]:
         """Return the sums of monomials of so many parts, from each start; asked for in rising order."""
-        while len(self._found) <= count - 2:
-            number = len(self._found) + 2
-            starts = [
-                _sums(self._moments, _classified(self._moments, number, self._rng), number) for _ in range(_STARTS)
-            ]
-            self._found.append([sums[sums[:, 0] > 0] for sums in starts])
+        from napari_scutoid.steps.shape_compiled import classified
+
+        with self._lock:  # regions of one shape share these, and are looked at in several threads
+            while len(self._found) <= count - 2:
+                number = len(self._found) + 2
+                starts = [classified(self._moments, self._rng.random(number)) for _ in range(_STARTS)]
+                self._found.append([sums[sums[:, 0] > 0] for sums in starts])
         return self._found[count - 2]
 
 
@@ -203,52 +205,15 @@ def nearest_part(points: Points, parts: list[Gaussian]) -> NDArray[np.intp]:
     return nearest
 
 
-def _classified(moments: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return the part of each point after classification EM from one start."""
-    part = _spread_out(moments[:, 1:4], count, rng)
-    for round_number in range(_ROUNDS):
-        sums = _sums(moments, part, count)
-        kept = np.flatnonzero(sums[:, 0] >= _FEWEST)
-        # Round at first: a start's parts are slices of any shape.
-        is_round = round_number < _ROUND_ROUNDS
-        moved = kept[np.argmax(_likelihoods(moments, sums[kept], is_round=is_round), axis=1)]
-        if not is_round and np.array_equal(moved, part):
-            break
-        part = moved
-    return part
-
-
-def _spread_out(points: Points, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return a first assignment: to centres chosen by k-means++."""
-    squared = np.full(len(points), np.inf)
-    part = np.zeros(len(points), dtype=np.intp)
-    weight = np.ones(len(points))
-    for k in range(count):
-        centre = points[rng.choice(len(points), p=weight / weight.sum())]
-        distance = ((points - centre) ** 2).sum(axis=1)
-        part[distance < squared] = k
-        squared = np.minimum(squared, distance)
-        weight = squared if squared.any() else weight
-    return part
-
-
-# A part's number of points, centre and covariance are sums over its points of ten monomials, and the logarithm of a
-# Gaussian's density is a combination of the same ten: one product of matrices serves all parts at once.
+# A part's number of points, centre and covariance are sums over its points of ten monomials.
 _FIRST, _SECOND = np.triu_indices(3)
-_OCCURRENCES = np.where(_FIRST == _SECOND, 1.0, 2.0)  # of a product in the quadratic form: mixed ones have two corners
 
 
 def _monomials(points: Points, unit: Sequence[float]) -> NDArray[np.float64]:
     """Return the means of 1, z, y, x, zz, zy, zx, yy, yx, xx over the voxel around each point, shape (n, 10)."""
     products = points[:, _FIRST] * points[:, _SECOND]
     products[:, _FIRST == _SECOND] += np.square(unit) / 12
-    return np.concatenate([np.ones((len(points), 1)), points, products], axis=1)
-
-
-def _sums(moments: NDArray[np.float64], part: NDArray[np.intp], count: int) -> NDArray[np.float64]:
-    """Return the sums of all monomials over each part, shape (count, 10)."""
-    sums: NDArray[np.float64] = (part == np.arange(count)[:, None]).astype(np.float64) @ moments
-    return sums
+    return np.ascontiguousarray(np.concatenate([np.ones((len(points), 1)), points, products], axis=1))
 
 
 def _centres(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -258,19 +223,6 @@ def _centres(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     covariances = np.empty((len(sums), 3, 3))
     covariances[:, _FIRST, _SECOND] = covariances[:, _SECOND, _FIRST] = averages[:, 3:]
     return means, covariances - means[:, :, None] * means[:, None, :]
-
-
-def _likelihoods(moments: NDArray[np.float64], sums: NDArray[np.float64], *, is_round: bool) -> NDArray[np.float64]:
-    """Return the logarithm of each point's likelihood in each part, but for a constant, shape (n, k)."""
-    means, covariances = _centres(sums)
-    if is_round:
-        covariances = np.eye(3) * (np.trace(covariances, axis1=1, axis2=2) / 3)[:, None, None]
-    precisions, offsets = _precisions(covariances, sums)
-    slopes = (precisions @ means[:, :, None])[:, :, 0]
-    constants = offsets - 0.5 * (slopes * means).sum(axis=1)
-    weights = np.concatenate([constants[:, None], slopes, -precisions[:, _FIRST, _SECOND] * _OCCURRENCES / 2], axis=1)
-    likelihoods: NDArray[np.float64] = moments @ weights.T
-    return likelihoods
 
 
 def _precisions(
@@ -292,12 +244,3 @@ def _emptiness(sums: NDArray[np.float64], voxels: NDArray[np.float64]) -> NDArra
     _, covariances = _centres(sums)
     emptiness: NDArray[np.float64] = 0.5 * np.linalg.slogdet(covariances)[1] + _BALL - np.log(voxels)
     return emptiness
-
-
-def _cost(sums: NDArray[np.float64], share: float, prior: SizePrior) -> float:
-    """Return the cost per voxel of parts that have these sums of monomials."""
-    if sums[:, 0].min() < _FEWEST:
-        return math.inf
-    voxels = sums[:, 0] * share
-    costs = _emptiness(sums, voxels) + prior.weight * np.log(voxels / prior.volume) ** 2
-    return float((costs * sums[:, 0]).sum() / sums[:, 0].sum())
