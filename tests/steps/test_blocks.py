@@ -40,11 +40,20 @@ def test_blocks_are_as_large_as_they_may_be():
 def test_where_blocks_are_large_fewer_are_worked_on_at_a_time(monkeypatch):
     monkeypatch.setattr("napari_scutoid.steps.blocks.cores", lambda: 16)
     at_work = []
-    for halo in (2, 8, 10, 20):
-        blocks, at_once = shared((96, 96, 96), (halo,) * 3, 64_000)
+    for halo in (2, 8, 12, 30):
+        blocks, at_once = shared((96, 96, 96), (halo,) * 3, 16_000)
         at_work.append(at_once)
-        assert at_once == 1 or at_once * max(block.outer.size for block in blocks) <= 64_000
-    assert at_work == [4, 4, 2, 1]
+        assert at_once == 1 or at_once * max(block.outer.size for block in blocks) <= 4 * 16_000
+    assert at_work == [4, 4, 1, 1]
+
+
+def test_every_computer_cuts_the_same_blocks(monkeypatch):
+    found = []
+    for n in (1, 2, 16):
+        monkeypatch.setattr("napari_scutoid.steps.blocks.cores", lambda n=n: n)
+        found.append(shared((96, 96, 96), (4, 4, 4), 64_000))
+    assert found[0][0] == found[1][0] == found[2][0]
+    assert [at_once for _, at_once in found] == [1, 2, 4]
 
 
 def test_results_come_in_the_order_of_the_blocks():

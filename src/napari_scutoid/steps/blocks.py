@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_VOXELS = 16_000_000
-"""Of all blocks that are worked on at a time, what overlaps counted."""
+MOST_VOXELS = 8_000_000
+"""Of a block, with what around it has a say in it."""
 _MOST_WORKERS = 4
 
 
@@ -78,26 +78,27 @@ def cut(shape: Sequence[int], halo: Sequence[int], most: int = MOST_VOXELS) -> l
     return found
 
 
+def workers() -> int:
+    """Return how many blocks are worked on at a time, where they are no larger than they should be."""
+    return min(cores(), _MOST_WORKERS)
+
+
 def shared(shape: Sequence[int], halo: Sequence[int], most: int = MOST_VOXELS) -> tuple[list[Block], int]:
-    """Cut a stack into blocks for all cores, or for fewer where so many blocks would take too much memory.
+    """Cut a stack into blocks, the same on every computer, and say how many of them to work on at a time.
 
     Parameters
     ----------
-    shape, halo
+    shape, halo, most
         As for `cut`.
-    most : int
-        Voxels of all blocks that are worked on at a time; a single one may have more, see `cut`.
 
     Returns
     -------
     tuple of list of Block and int
-        The blocks, and how many to work on at a time.
+        The blocks; and fewer than `workers` of them where blocks had to be larger, so that memory is that of as many
+        blocks of the size that they should have.
     """
-    for at_once in range(min(cores(), _MOST_WORKERS), 1, -1):
-        blocks = cut(shape, halo, most // at_once)
-        if max(block.outer.size for block in blocks) <= most // at_once:
-            return blocks, at_once
-    return cut(shape, halo, most), 1
+    blocks = cut(shape, halo, most)
+    return blocks, max(1, min(workers(), workers() * most // max(block.outer.size for block in blocks)))
 
 
 def each(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_scutoid.steps.blocks import MOST_VOXELS, cut
+from napari_scutoid.steps.blocks import MOST_VOXELS, cut, workers
 from napari_scutoid.steps.cells import Cells, cells_from_probabilities, smallest_cell
 from napari_scutoid.steps.cleanup import clean_in_place
 from napari_scutoid.steps.partition import partition_in_place
@@ -69,7 +69,9 @@ def in_blocks(voxels: int, settings: Watershed) -> bool:
 
 def memory_for(voxels: int, settings: Watershed) -> int:
     """Return the bytes that cells of a grid with so many voxels take to find, its maps included."""
-    return OWN_BYTES * voxels + BLOCK_BYTES * MOST_VOXELS if in_blocks(voxels, settings) else WHOLE_BYTES * voxels
+    if not in_blocks(voxels, settings):
+        return WHOLE_BYTES * voxels
+    return OWN_BYTES * voxels + BLOCK_BYTES * MOST_VOXELS * workers()
 
 
 def cells_in_blocks(
@@ -95,7 +97,7 @@ def cells_in_blocks(
     recipe, spacing, voxel_volume_um3
         As for `cells_from_probabilities`; the watershed's method must be "watershed".
     most : int
-        Voxels of all blocks that are worked on at a time.
+        Voxels of a block, with its surroundings.
     reach : float
         Surroundings of a block that have a say in it, in diameters of a typical cell.
 

@@ -149,7 +149,7 @@ def regions_in_blocks(
     settings : Watershed
         Of the method "watershed".
     most : int
-        Voxels of all blocks that are worked on at a time.
+        Voxels of a block, with its surroundings.
     reach : float
         Surroundings of a block that have a say in it, in diameters of a typical cell.
 
