@@ -12,11 +12,8 @@ While the network computes a tile, the next one is read and the one before is wr
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,13 +23,13 @@ from napari_scutoid.network.blend import BLENDED, Blend, sees_the_tile
 from napari_scutoid.network.gate import find_tissue
 from napari_scutoid.network.passes import SMALL_TILE as SMALL_TILE
 from napari_scutoid.network.passes import blend_width, grid_for, halo_for, largest_pass, tiles_for
-from napari_scutoid.network.tiles import Box, round_up
+from napari_scutoid.network.tile_job import STEP as STEP
+from napari_scutoid.network.tile_job import TileJob, mirrorings_of, run_tiles
 from napari_scutoid.network.tissue_classifier import classify_tissue, knows_cells_of
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -40,27 +37,15 @@ if TYPE_CHECKING:
     from napari_scutoid.network.backends import Backend
     from napari_scutoid.network.config import ModelConfig, Triple
     from napari_scutoid.network.device import BackendName, Precision
-    from napari_scutoid.network.tiles import Grid, Tile
+    from napari_scutoid.network.tile_job import Normaliser, Write
+    from napari_scutoid.network.tiles import Box, Grid, Tile
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Predict
     from napari_scutoid.volume import ArrayLike
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-STEP = "Predicting"
 _FILLED_PLANES = 16
 LARGE_CELL = 1.5
 """Diameter of a large cell, in typical cells."""
-MIRRORINGS = tuple(axes for n in range(4) for axes in itertools.combinations((-3, -2, -1), n))
-"""Axes of z, y, x along which a tile is mirrored, the tile as it is first."""
-
-
-class Normaliser(Protocol):
-    """What turns raw intensities into the network's input, the same way in every tile."""
-
-    def apply(self, block: Any, /) -> NDArray[np.float32]:
-        """Return the normalised block; called from another thread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +94,55 @@ class Prediction:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is decided before a stack goes through a network, and all have to know who compute a part of it.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Of the stack.
+    settings : Predict
+        Device, backend and precision as they were chosen.
+    why : str
+        Why they were.
+    largest : int
+        The most voxels that a pass may have.
+    wanted : ndarray of bool
+        What the gate says, one element per cell of the grid.
+    blended : bool
+        Whether the tiles do not fit together exactly, see `blend`.
+    """
+
+    shape: Triple
+    settings: Predict
+    why: str
+    largest: int
+    wanted: NDArray[np.bool_]
+    blended: bool
+
+    def grid(self, config: ModelConfig) -> Grid:
+        """Return what the gate decided on."""
+        return grid_for(self.shape, config.architecture, self.settings)
+
+    def tiles(self, config: ModelConfig) -> list[Tile]:
+        """Return the tiles that go through the network, in the order of their passes: the same ones every time."""
+        grid, architecture = self.grid(config), config.architecture
+        return tiles_for(self.wanted, grid, architecture, self.settings, self.largest, blended=self.blended)
+
+    def overlap(self, config: ModelConfig, tiles: Sequence[Tile]) -> Triple:
+        """Return by how much tiles reach into each other."""
+        if not self.blended or len(tiles) <= 1:
+            return 0, 0, 0
+        return blend_width(halo_for(config.architecture, self.settings.halo), config.architecture.multiple)
+
+    def kept(self, config: ModelConfig) -> list[Box]:
+        """Return the voxels of which each tile's result counts."""
+        tiles = self.tiles(config)
+        overlap = self.overlap(config, tiles)
+        return [tile.core.grown(overlap, self.shape) for tile in tiles]
+
+
 def predict(
     module: nn.Module,
     config: ModelConfig,
@@ -154,51 +188,155 @@ def predict(
     ValueError
         When an array has the wrong shape.
     """
-    shape = _checked_shape(data, config, out)
-    architecture = config.architecture
-    halo = halo_for(architecture, settings.halo)
-    backend, facts = make_backend(module, config, settings)
-    largest = largest_pass(config, facts, settings)
-    grid = grid_for(shape, architecture, settings)
-    wanted = yield from wanted_tiles(data, grid, config, settings)
-
-    target = np.zeros((len(config.outputs), *shape), dtype=np.float32) if out is None else out
-    empty = [float(output.name == "background") for output in config.outputs]
-    if out is not None or any(empty):
-        _fill(target, empty)
-    blended = sees_the_tile(module)
-    job = _Job(data, statistics, target, grid, wanted, empty, architecture.multiple)
-    tiles = tiles_for(wanted, grid, architecture, settings, largest, blended=blended)
+    _check_shape(data, config, out)
+    plan, backend = yield from _decided(module, config, data, settings)
+    job = _job(config, plan, data, statistics)
+    _give_target(job, config, out)
+    tiles, largest, settings = plan.tiles(config), plan.largest, plan.settings
     while tiles:
-        if blended and job.blend is None and len(tiles) > 1:
-            job.blend = Blend(len(config.outputs), shape, blend_width(halo, architecture.multiple))
+        _blend_where_needed(job, config, plan, tiles)
         try:
-            yield from _run(job, tiles, backend, MIRRORINGS if settings.flips else MIRRORINGS[:1])
+            yield from run_tiles(job, tiles, backend, settings)
             break
         except MemoryError:
             # What is finished stays; the rest is cut into tiles of half the size, whatever was stated.
             failed = tiles[0].read
             largest = min(largest, failed.voxels) // 2
             settings = settings.model_copy(update={"tile": None})
-            tiles = tiles_for(job.missing(), grid, architecture, settings, largest, blended=blended)
+            tiles = tiles_for(job.missing(), job.grid, config.architecture, settings, largest, blended=plan.blended)
             if tiles and tiles[0].read.voxels >= failed.voxels:
                 raise _no_memory(failed.shape) from None
+    return _finished(job, config, plan, tiles, largest)
+
+
+def plan_passes(module: nn.Module, config: ModelConfig, data: ArrayLike, settings: Predict) -> Steps[Plan]:
+    """Decide all that `predict` decides, and compute nothing yet; parameters and errors are those of `predict`."""
+    _check_shape(data, config, None)
+    plan, _ = yield from _decided(module, config, data, settings)
+    return plan
+
+
+def predict_part(
+    module: nn.Module,
+    config: ModelConfig,
+    data: ArrayLike,
+    statistics: Normaliser,
+    plan: Plan,
+    part: slice,
+    write: Write,
+) -> Steps[None]:
+    """Compute some of a plan's tiles.
+
+    Parameters
+    ----------
+    module, config, data, statistics
+        As for `predict`.
+    plan : Plan
+    part : slice
+        Which tiles.
+    write : callable
+        What takes each of them and its probabilities, of the voxels that `Plan.kept` names, in their order, in a
+        thread.
+
+    Raises
+    ------
+    ScutoidError
+        When what was chosen for the plan is not there, or the memory does not suffice for a pass of its size.
+    """
+    tiles = plan.tiles(config)
+    job = _job(config, plan, data, statistics)
+    job.overlap = plan.overlap(config, tiles)
+    backend, _ = make_backend(module, config, plan.settings)
+    try:
+        yield from run_tiles(job, tiles[part], backend, plan.settings, write)
+    except MemoryError:
+        # Tiles of another size would be others than those that the rest is computed in.
+        raise ScutoidError(
+            "A part of the stack could not be computed",
+            f"the memory does not suffice for a pass of {tiles[0].read.shape} voxels",
+            "state a smaller one (predict.memory_gb or predict.pass_voxels in the recipe), or close other programs",
+        ) from None
+
+
+def gather(
+    config: ModelConfig, plan: Plan, parts: Iterable[NDArray[np.floating]], *, out: Any = None
+) -> Steps[Prediction]:
+    """Put together what was computed in parts: the same as `predict` returns.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    plan : Plan
+    parts : iterable of ndarray
+        What `predict_part` gave `write`, of all tiles in their order.
+    out
+        As for `predict`.
+
+    Yields
+    ------
+    Progress
+        After every tile.
+    """
+    tiles = plan.tiles(config)
+    job = _job(config, plan)
+    _give_target(job, config, out)
+    _blend_where_needed(job, config, plan, tiles)
+    for number, (tile, values) in enumerate(zip(tiles, parts, strict=True), start=1):
+        job.write(tile, values)
+        job.passes += len(mirrorings_of(plan.settings))
+        job.voxels += len(mirrorings_of(plan.settings)) * tile.read.voxels
+        yield Progress("Gathering the parts", number, len(tiles))
+    return _finished(job, config, plan, tiles, plan.largest)
+
+
+def _decided(module: nn.Module, config: ModelConfig, data: ArrayLike, settings: Predict) -> Steps[tuple[Plan, Backend]]:
+    halo_for(config.architecture, settings.halo)  # one that is too small is told before anything is done
+    backend, facts = make_backend(module, config, settings)
+    largest = largest_pass(config, facts, settings)
+    z, y, x = data.shape
+    wanted = yield from wanted_tiles(data, grid_for((z, y, x), config.architecture, settings), config, settings)
+    chosen = {"device": facts.device, "backend": facts.backend, "precision": facts.precision}
+    settings = settings.model_copy(update=chosen)
+    return Plan((z, y, x), settings, facts.why, largest, wanted, sees_the_tile(module)), backend
+
+
+def _job(
+    config: ModelConfig, plan: Plan, data: ArrayLike | None = None, statistics: Normaliser | None = None
+) -> TileJob:
+    return TileJob(data, statistics, plan.grid(config), plan.wanted, config.architecture.multiple)
+
+
+def _give_target(job: TileJob, config: ModelConfig, out: Any) -> None:
+    """Let a job write into arrays that hold everywhere what is true of nothing."""
+    job.target = np.zeros((len(config.outputs), *job.grid.shape), dtype=np.float32) if out is None else out
+    job.empty = [float(output.name == "background") for output in config.outputs]
+    if out is not None or any(job.empty):
+        _fill(job.target, job.empty)
+
+
+def _blend_where_needed(job: TileJob, config: ModelConfig, plan: Plan, tiles: Sequence[Tile]) -> None:
+    if job.blend is None and any(overlap := plan.overlap(config, tiles)):
+        job.overlap, job.blend = overlap, Blend(len(config.outputs), plan.shape, overlap)
+
+
+def _finished(job: TileJob, config: ModelConfig, plan: Plan, tiles: Sequence[Tile], largest: int) -> Prediction:
     if job.blend is not None:
-        job.blend.write(target)
+        job.blend.write(job.target)
+    used = plan.settings
     return Prediction(
-        probabilities=target,
-        tiles=wanted.size,
-        tiles_skipped=int((~wanted).sum()),
-        tile=grid.tile,
+        probabilities=job.target,
+        tiles=plan.wanted.size,
+        tiles_skipped=int((~plan.wanted).sum()),
+        tile=job.grid.tile,
         passes=job.passes,
         pass_shape=tiles[0].read.shape if tiles else (0, 0, 0),
         voxels_computed=job.voxels,
         pass_voxels=largest,
-        halo=halo,
-        device=facts.device,
-        precision=facts.precision,
-        backend=facts.backend,
-        why=facts.why,
+        halo=halo_for(config.architecture, used.halo),
+        device=used.device,
+        precision=cast("Precision", used.precision),
+        backend=cast("BackendName", used.backend),
+        why=plan.why,
         warnings=() if job.blend is None else (BLENDED,),
     )
 
@@ -218,133 +356,7 @@ def wanted_tiles(data: ArrayLike, grid: Grid, config: ModelConfig, settings: Pre
     return wanted
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """What tiles are read from and written to, and how far this is."""
-
-    data: ArrayLike
-    statistics: Normaliser
-    target: Any
-    grid: Grid
-    wanted: NDArray[np.bool_]
-    empty: Sequence[float]
-    multiple: Triple
-    blend: Blend | None = None
-    passes: int = 0
-    voxels: int = 0
-    finished: list[Box] = field(default_factory=list)
-
-    def read(self, tile: Tile) -> NDArray[np.float32]:
-        """Return a tile's normalised intensities (1, 1, z, y, x), completed by reflection beyond the stack."""
-        inside = tile.read.grown((0, 0, 0), self.grid.shape)
-        block = self.statistics.apply(np.asarray(self.data[inside.slices]))
-        missing = [b - a for a, b in zip(inside.shape, tile.read.shape, strict=True)]
-        if any(missing):
-            # As `blocks.pad_to_multiple` does for the whole stack.
-            whole = round_up(self.grid.shape, self.multiple)
-            thick = all(b - a < a for a, b in zip(self.grid.shape, whole, strict=True))
-            block = np.pad(block, [(0, pad) for pad in missing], mode="reflect" if thick else "edge")
-        return np.ascontiguousarray(block, dtype=np.float32)[None, None]
-
-    def kept(self, tile: Tile) -> Box:
-        """Return the voxels of which a tile's result counts."""
-        return tile.core if self.blend is None else tile.core.grown(self.blend.overlap, self.grid.shape)
-
-    def write(self, tile: Tile, values: NDArray[np.float32]) -> None:
-        """Keep a tile's probabilities (n, z, y, x), but not where the gate says that there is nothing."""
-        box = self.kept(tile)
-        skipped = ~self._wanted_in(box)
-        if skipped.any():
-            for channel, value in zip(values, self.empty, strict=True):
-                channel[skipped] = value
-        if self.blend is None:
-            for index, channel in enumerate(values):
-                self.target[index][box.slices] = channel
-        else:
-            self.blend.add(box, values)
-        self.finished.append(tile.core)
-
-    def missing(self) -> NDArray[np.bool_]:
-        """Return the wanted cells of which not all voxels are finished."""
-        missing = self.wanted.copy()
-        for core in self.finished:
-            # Cells that are cut by the core's far end are computed again, unless the stack ends there.
-            ends = zip(core.start, core.stop, self.grid.tile, self.grid.shape, strict=True)
-            cells = tuple(slice(-(-a // t), -(-b // t) if b == n else b // t) for a, b, t, n in ends)
-            missing[cells] = False
-        return missing
-
-    def _wanted_in(self, box: Box) -> NDArray[np.bool_]:
-        """Return what is wanted voxel by voxel."""
-        cells = tuple(slice(a // t, -(-b // t)) for a, b, t in zip(box.start, box.stop, self.grid.tile, strict=True))
-        wanted = self.wanted[cells]
-        if wanted.all():
-            return np.ones((1, 1, 1), dtype=bool)
-        for axis, tile in enumerate(self.grid.tile):
-            first = box.start[axis] - cells[axis].start * tile
-            wanted = np.repeat(wanted, tile, axis=axis)
-            wanted = wanted[(slice(None),) * axis + (slice(first, first + box.shape[axis]),)]
-        return wanted
-
-
-def _run(job: _Job, tiles: Sequence[Tile], backend: Backend, mirrorings: Sequence[tuple[int, ...]]) -> Steps[None]:
-    """Read, compute and write tiles one by one, each of the three while the others go on with their own tile.
-
-    Leaving it for whatever reason waits for what is being read or written, at most a tile each.
-    """
-    total = job.passes + len(tiles) * len(mirrorings)
-    yield Progress(STEP, job.passes, total)
-    with ThreadPoolExecutor(1) as writer, closing(_one_ahead(job.read, tiles)) as blocks:
-        behind: Future[None] | None = None
-        for tile, block in blocks:
-            kept = job.kept(tile).relative_to(tile.read)
-            values: NDArray[np.float32] | None = None
-            for axes in mirrorings:
-                result = _mirrored_pass(backend, block, kept, axes)
-                values = result if values is None else np.add(values, result, out=values)
-                job.passes += 1
-                job.voxels += tile.read.voxels
-                if behind is not None:
-                    behind.result()
-                    behind = None
-                if axes == mirrorings[-1]:
-                    if len(mirrorings) > 1:
-                        values /= len(mirrorings)
-                    behind = writer.submit(job.write, tile, values)
-                yield Progress(STEP, job.passes, total)
-        if behind is not None:
-            behind.result()
-
-
-def _one_ahead(read: Callable[[T], R], items: Iterable[T]) -> Generator[tuple[T, R], None, None]:
-    """Yield items with what is read for them, the next one being read in a thread meanwhile."""
-    with ThreadPoolExecutor(1) as reader:
-        coming: tuple[T, Future[R]] | None = None
-        for item in items:
-            before, coming = coming, (item, reader.submit(read, item))
-            if before is not None:
-                yield before[0], before[1].result()
-        if coming is not None:
-            yield coming[0], coming[1].result()
-
-
-def _mirrored_pass(
-    backend: Backend, block: NDArray[np.float32], kept: Box, axes: tuple[int, ...]
-) -> NDArray[np.float32]:
-    """Return the probabilities (n, z, y, x) of a part of a tile, computed from its mirror image."""
-    if not axes:
-        result: NDArray[np.float32] = backend(block, kept.slices)[0]
-        return result
-    spans = [
-        slice(n - span.stop, n - span.start) if axis in axes else span
-        for axis, span, n in zip((-3, -2, -1), kept.slices, block.shape[2:], strict=True)
-    ]
-    result = backend(np.ascontiguousarray(np.flip(block, axes)), (spans[0], spans[1], spans[2]))[0]
-    mirrored_back: NDArray[np.float32] = np.flip(result, axes)
-    return mirrored_back
-
-
-def _checked_shape(data: ArrayLike, config: ModelConfig, out: Any) -> Triple:
+def _check_shape(data: ArrayLike, config: ModelConfig, out: Any) -> None:
     if len(data.shape) != 3 or 0 in data.shape:
         raise ValueError(f"data must have three non-empty axes (z, y, x); got shape {tuple(data.shape)}")
     if config.architecture.in_channels != 1:
@@ -358,7 +370,6 @@ def _checked_shape(data: ArrayLike, config: ModelConfig, out: Any) -> Triple:
         found = [(tuple(one.shape), np.dtype(one.dtype)) for one in out]
         if len(found) != len(config.outputs) or any(n != (z, y, x) or dtype.kind != "f" for n, dtype in found):
             raise ValueError(f"out must hold {len(config.outputs)} arrays of floats in shape {(z, y, x)}, not {found}")
-    return z, y, x
 
 
 def _fill(target: Iterable[Any], values: Sequence[float]) -> None:

@@ -1,0 +1,65 @@
+"""A stack computed in parts, by several who know the plan alone, equals one computed as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.network.config import Output
+from napari_scutoid.network.predict import gather, plan_passes, predict, predict_part
+from napari_scutoid.network.validate import AsItIs
+from napari_scutoid.progress import drain
+from napari_scutoid.recipe import Predict
+from tiny_network import model
+
+PLAIN = Predict(device="cpu", backend="torch", precision="fp32", gate="off", pass_voxels=8 * 32 * 32)
+
+
+def stack():
+    """Return noise, half of which is too even to be tissue."""
+    data = np.random.default_rng(3).random((8, 40, 90), dtype=np.float32)
+    data[:, :, 50:] = 0.01 * data[:, :, 50:]
+    return data
+
+
+def computed(module, config, data, plan, borders):
+    values = []
+    for first, stop in zip(borders[:-1], borders[1:], strict=True):
+        steps = predict_part(
+            module, config, data, AsItIs(), plan, slice(first, stop), lambda _, some: values.append(some.copy())
+        )
+        drain(steps)
+    return values
+
+
+@pytest.mark.parametrize("changes", [{}, {"flips": True}, {"gate": "threshold"}, {"tile": (8, 16, 16)}])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_parts_together_are_the_whole(changes, norm):
+    outputs = (Output(name="boundary", activation="softmax"), Output(name="background", activation="softmax"))
+    module, config = model(outputs, norm=norm)
+    data, settings = stack(), PLAIN.model_copy(update=changes)
+    whole = drain(predict(module, config, data, AsItIs(), settings))
+
+    plan = drain(plan_passes(module, config, data, settings))
+    n = len(plan.tiles(config))
+    assert n > 3 and plan.blended == (norm == "group")
+    values = computed(module, config, data, plan, (0, 1, n // 2, n))
+    assert [some.shape[1:] for some in values] == [box.shape for box in plan.kept(config)]
+    found = drain(gather(config, plan, values))
+    np.testing.assert_array_equal(found.probabilities, whole.probabilities)
+    for name in whole.__slots__:
+        if name != "probabilities":
+            assert getattr(found, name) == getattr(whole, name), name
+
+
+def test_a_part_is_not_cut_smaller_where_the_memory_does_not_suffice():
+    module, config = model()
+    data = stack()
+    plan = drain(plan_passes(module, config, data, PLAIN))
+
+    def full(tile, values):
+        raise MemoryError
+
+    with pytest.raises(ScutoidError, match="memory does not suffice for a pass of"):
+        drain(predict_part(module, config, data, AsItIs(), plan, slice(0, 2), full))
