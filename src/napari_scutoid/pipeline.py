@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy as np
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 from napari_scutoid.recipe import Recipe
+from napari_scutoid.result import FOREGROUND as FOREGROUND
+from napari_scutoid.result import Begun, kept_of, typical_cell
 from napari_scutoid.result import Kept as Kept
+from napari_scutoid.result import Prepared as Prepared
 from napari_scutoid.result import Result as Result
-from napari_scutoid.result import prediction_facts, source_and_model, typical_cell
 from napari_scutoid.steps.slabs import check_intensities, z_slabs
 from napari_scutoid.volume import Labels, VoxelSize
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
-FOREGROUND = "foreground"
 BOUNDARY = "boundary"
 NEEDED = (FOREGROUND, BOUNDARY)
 """Outputs of a model that cells are made from; without the first, everything is taken for tissue."""
@@ -80,47 +81,28 @@ def predicted(volume: Volume, recipe: Recipe | None = None, model: str | Path = 
 
     yield Progress("Loading the model")
     module, config = load_model(model)
+    begun = yield from begin(volume, recipe or Recipe(), config)
+    working, rooms = begun.ready.volume, rooms_for(begun, config)
+    prediction = yield from predict(
+        module, config, working.data, begun.ready.statistics, begun.recipe.predict, out=rooms
+    )
+    return kept_of(volume, begun, config, prediction)
+
+
+def begin(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Begun]:
+    """Do what comes before the network; progress and errors are those of `run`."""
     _check_outputs(config)
     base = settings_for(Recipe(), config)
-    recipe = settings_for(recipe or Recipe(), config)
+    recipe = settings_for(recipe, config)
     _check_smallest_size(recipe, volume.voxel_size_um)
     source_hash = yield from _checked_hash(volume)
-    ready = yield from prepare(volume, recipe, config)
-    working, cell_size = ready.volume, ready.cell_size
-    rooms = [_room(working.shape, np.float16) for _ in config.outputs] if _is_large(working.shape) else None
-    prediction = yield from predict(module, config, working.data, ready.statistics, recipe.predict, out=rooms)
-    probabilities = {}
-    for number, output in enumerate(config.outputs):
-        channel = prediction.probabilities[number] if rooms is None else rooms[number].array(output.name)
-        probabilities[output.name] = working.with_data(channel, f"predicted {output.name} with {config.name}")
-    warnings = [*ready.warnings, *prediction.warnings]
-    if FOREGROUND not in probabilities:
-        warnings.append(_NO_FOREGROUND)
-    if volume.voxel_size_um is None:
-        z_step = 1.0 if cell_size is None else cell_size.anisotropy
-        warnings.append(f"The voxel size is unknown: a z step is taken to be {z_step:.2g} times an xy step.")
-    facts = source_and_model(volume, source_hash, recipe, config) | {
-        "cells": {},  # keeps its place for the labels'
-        "cell_size": None if cell_size is None else asdict(cell_size),
-        "working_shape": list(working.shape),
-        "spacing": list(ready.spacing),
-        "typical_cell": {},
-        "statistics": asdict(ready.statistics),
-        "prediction": prediction_facts(prediction),
-    }
-    return Kept(
-        probabilities,
-        ready.spacing,
-        volume.shape,
-        volume.voxel_size_um,
-        volume.origin_um,
-        volume.source,
-        recipe,
-        base,
-        facts,
-        tuple(warnings),
-        image=volume,
-    )
+    return Begun(recipe, base, source_hash, (yield from prepare(volume, recipe, config)))
+
+
+def rooms_for(begun: Begun, config: ModelConfig) -> list[Scratch] | None:
+    """Return files for what the network will say of a large stack; None where that fits into memory."""
+    shape = begun.ready.volume.shape
+    return [_room(shape, np.float16) for _ in config.outputs] if is_large(shape) else None
 
 
 def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
@@ -193,7 +175,7 @@ def maps_of(kept: Kept) -> tuple[ArrayLike, ArrayLike, ArrayLike | None]:
     )
 
 
-def _is_large(shape: tuple[int, int, int]) -> bool:
+def is_large(shape: tuple[int, int, int]) -> bool:
     """Whether what is computed for each voxel of a working grid is kept on disk: where cells are found in blocks."""
     from napari_scutoid.steps.cells_blocks import MOST_WHOLE
 
@@ -209,37 +191,6 @@ def _room(shape: tuple[int, int, int], dtype: Any) -> Scratch:
 def voxel_volume(working: Volume) -> float | None:
     """Return a voxel's volume in cubic micrometres; None where it is unknown."""
     return None if working.voxel_size_um is None else math.prod(working.voxel_size_um)
-
-
-_NO_FOREGROUND = (
-    "This model predicts no foreground, so the whole stack was taken for tissue and divided into cells. Where tissue "
-    "does not fill it, cut the stack to the tissue, or use a model that predicts foreground too."
-)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """A stack as a network sees it.
-
-    Parameters
-    ----------
-    volume : Volume
-        Intensities on the working grid.
-    statistics : IntensityStatistics
-        What normalises them.
-    spacing : VoxelSize
-        Voxel edges of that grid, in micrometres or, where unknown, relative to each other, as estimated.
-    cell_size : CellSize or None
-        What was estimated for want of being stated.
-    warnings : tuple of str
-        What a person should know.
-    """
-
-    volume: Volume
-    statistics: IntensityStatistics
-    spacing: VoxelSize
-    cell_size: CellSize | None
-    warnings: tuple[str, ...]
 
 
 def prepare(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Prepared]:
@@ -370,7 +321,7 @@ def _rescaled(
     _check_memory(volume, shape, recipe.watershed)
     if shape == volume.shape:
         return volume
-    room = _room(shape, np.float32) if _is_large(shape) else None
+    room = _room(shape, np.float32) if is_large(shape) else None
     found = yield from rescaling(volume, shape, order=settings.order, anti_alias=settings.anti_alias, out=room)
     return found if room is None else replace(found, data=room.array("the rescaled stack"))
 

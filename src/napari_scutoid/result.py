@@ -3,20 +3,72 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.network.predict import Prediction
     from napari_scutoid.recipe import Recipe
+    from napari_scutoid.steps.cell_size import CellSize
+    from napari_scutoid.steps.normalise import IntensityStatistics
     from napari_scutoid.volume import Labels, Origin, Source, Volume, VoxelSize
 
 PROVENANCE_VERSION = 1
+FOREGROUND = "foreground"
 POSTPROCESSING = ("watershed", "partition", "cleanup")
 """Parts of a recipe that say how probabilities become labels; the others say how probabilities are made."""
 VERSIONED = ("napari-scutoid", "numpy", "scipy", "scikit-image", "torch", "openvino", "bioimage-cpp", "edt")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A stack as a network sees it.
+
+    Parameters
+    ----------
+    volume : Volume
+        Intensities on the working grid.
+    statistics : IntensityStatistics
+        What normalises them.
+    spacing : VoxelSize
+        Voxel edges of that grid, in micrometres or, where unknown, relative to each other, as estimated.
+    cell_size : CellSize or None
+        What was estimated for want of being stated.
+    warnings : tuple of str
+        What a person should know.
+    """
+
+    volume: Volume
+    statistics: IntensityStatistics
+    spacing: VoxelSize
+    cell_size: CellSize | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """All that is known of a stack before the network sees it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        All settings, with the model's own in.
+    base : Recipe
+        The model's own settings, then the defaults.
+    source_hash : str
+        SHA-256 of the intensities.
+    ready : Prepared
+        The stack as the network will see it.
+    """
+
+    recipe: Recipe
+    base: Recipe
+    source_hash: str
+    ready: Prepared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +170,60 @@ class Result:
         )
         lines.append(f"{cells['n']} cells, {len(cells['touch_border'])} of them cut by the stack's border.")
         return lines
+
+
+def kept_of(volume: Volume, begun: Begun, config: ModelConfig, prediction: Prediction) -> Kept:
+    """Return all that labels are made from, once the network has been run.
+
+    Parameters
+    ----------
+    volume : Volume
+        The stack.
+    begun : Begun
+        From `begin`, of this stack.
+    config : ModelConfig
+    prediction : Prediction
+        Of the stack as it was made ready; its probabilities are an array, or what `rooms_for` gave.
+    """
+    ready, working = begun.ready, begun.ready.volume
+    probabilities = {}
+    for output, channel in zip(config.outputs, prediction.probabilities, strict=True):
+        data = channel if isinstance(channel, np.ndarray) else channel.array(output.name)
+        probabilities[output.name] = working.with_data(data, f"predicted {output.name} with {config.name}")
+    warnings = [*ready.warnings, *prediction.warnings]
+    if FOREGROUND not in probabilities:
+        warnings.append(_NO_FOREGROUND)
+    if volume.voxel_size_um is None:
+        z_step = 1.0 if ready.cell_size is None else ready.cell_size.anisotropy
+        warnings.append(f"The voxel size is unknown: a z step is taken to be {z_step:.2g} times an xy step.")
+    facts = source_and_model(volume, begun.source_hash, begun.recipe, config) | {
+        "cells": {},  # keeps its place for the labels'
+        "cell_size": None if ready.cell_size is None else asdict(ready.cell_size),
+        "working_shape": list(working.shape),
+        "spacing": list(ready.spacing),
+        "typical_cell": {},
+        "statistics": asdict(ready.statistics),
+        "prediction": prediction_facts(prediction),
+    }
+    return Kept(
+        probabilities,
+        ready.spacing,
+        volume.shape,
+        volume.voxel_size_um,
+        volume.origin_um,
+        volume.source,
+        begun.recipe,
+        begun.base,
+        facts,
+        tuple(warnings),
+        image=volume,
+    )
+
+
+_NO_FOREGROUND = (
+    "This model predicts no foreground, so the whole stack was taken for tissue and divided into cells. Where tissue "
+    "does not fill it, cut the stack to the tissue, or use a model that predicts foreground too."
+)
 
 
 def source_and_model(volume: Volume, source_hash: str, recipe: Recipe, config: ModelConfig) -> dict[str, Any]:
