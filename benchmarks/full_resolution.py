@@ -33,7 +33,7 @@ from segment import CLEAR
 TITLE = "Full resolution: from a file to labels"
 KINDS = ("packed", "gland", "fine", "scale", "linear")
 SHAPE, QUICK = (234, 1024, 1024), (58, 256, 256)
-DIAMETERS = {"packed": 14.0, "gland": 22.0, "fine": 8.0}
+DIAMETERS = {"packed": 14.0, "gland": 20.0, "fine": 8.0}
 """Of cells, in voxels of the stack before it is enlarged."""
 SEEDS = {"packed": 1, "gland": 1, "fine": 1}
 STILL = ("cell_height", "irregular", "unequal_sizes")

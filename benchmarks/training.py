@@ -139,6 +139,9 @@ def main() -> None:
     for number, job in enumerate(queue):
         if options.table or job.key in known:
             continue
+        if job.recipe.get("optimise", {}).get("precision") == "bf16" and not _has_bf16():
+            print(f"left out, as this processor has no bf16: {job.key}", file=sys.stderr, flush=True)
+            continue
         print(f"{number + 1} of {len(queue)}: {job.key}, {time.strftime('%H:%M')}", file=sys.stderr, flush=True)
         minutes = options.minutes or job.minutes
         case = {"kinds": options.only, "key": job.key, "work": str(options.work.resolve()), "minutes": minutes}
@@ -152,6 +155,14 @@ def main() -> None:
         if rows:
             show(kind, rows, {key: _format(key, rows) for key in dict.fromkeys(name for row in rows for name in row)})
             print()
+
+
+def _has_bf16() -> bool:
+    import torch
+
+    from napari_scutoid.network.device import HOPELESS, known_gain
+
+    return known_gain(torch.device("cpu")) >= HOPELESS
 
 
 def _done(kinds: list[str], key: str, work: str, minutes: float) -> Row:

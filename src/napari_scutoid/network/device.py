@@ -141,7 +141,7 @@ def choose_precision(
         return "bf16" if has_bf16(device) else "fp32"
     if device.type == "mps":  # its bf16 depends on the system's version, and fails rather than falls back
         return "fp32"
-    return "bf16" if _known_gain(device, cache) >= WORTH_IT else "fp32"
+    return "bf16" if known_gain(device, cache) >= WORTH_IT else "fp32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def describe_device(
     elif device.type == "mps":
         reason = "bf16 is not reliable on it"
     elif chosen == "bf16":
-        reason = f"bf16 is {_known_gain(device, cache):.1f} times as fast here"
+        reason = f"bf16 is {known_gain(device, cache):.1f} times as fast here"
     else:
         reason = "bf16 is no faster here"
     words = [f"{digits}: {reason}."]
@@ -224,7 +224,8 @@ def _name(device: torch.device) -> str:
     return f"Processor, {torch.get_num_threads()} threads" if device.type == "cpu" else "Graphics card of this Mac"
 
 
-def _known_gain(device: torch.device, cache: Path | None) -> float:
+def known_gain(device: torch.device, cache: Path | None = None) -> float:
+    """Return what `bf16_gain` says; measured once per machine, see `choose_precision`."""
     return remembered(machine(device), lambda: bf16_gain(device), cache or cache_file("bf16_gain.json"))
 
 

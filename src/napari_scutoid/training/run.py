@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.network.checkpoint import CONFIG, TRAINING, may_become_a_model, save_model
 from napari_scutoid.network.dataset import Samples
-from napari_scutoid.network.device import choose_device, choose_precision
+from napari_scutoid.network.device import HOPELESS, choose_device, choose_precision, known_gain
 from napari_scutoid.network.processes import ALONE
 from napari_scutoid.network.train import train
 from napari_scutoid.network.training_file import add_test_scores, load_training
@@ -226,7 +226,7 @@ def training_precision(recipe: TrainRecipe, device: Any) -> TrainingPrecision:
     Raises
     ------
     ScutoidError
-        When fp16 is asked for without a GPU.
+        When fp16 is asked for without a GPU, or bf16 of a processor that computes it step by step.
     """
     asked = recipe.optimise.precision
     if asked == "fp16":
@@ -237,4 +237,10 @@ def training_precision(recipe: TrainRecipe, device: Any) -> TrainingPrecision:
                 "set optimise.precision to auto",
             )
         return "fp16"
+    if asked == "bf16" and device.type == "cpu" and known_gain(device) < HOPELESS:
+        raise ScutoidError(
+            "The network cannot be trained in bf16",
+            "this processor has no instructions for it, and would take hours for what takes minutes in fp32",
+            "set optimise.precision to auto",
+        )
     return choose_precision(asked, device)
