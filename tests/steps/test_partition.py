@@ -102,6 +102,17 @@ def test_a_cell_of_few_flat_slices_is_one_cell(spacing, slices):
     assert len(np.unique(found)) == 2
 
 
+def test_cells_do_not_depend_on_how_many_cores_there_are(monkeypatch):
+    pairs = [balls((12, 12, 12 + 60 * n), (12, 12, 27 + 60 * n), shape=(24, 24, 240)) for n in range(4)]
+    labels = sum(np.uint32(n + 1) * (pair > 0) for n, pair in enumerate(pairs))
+    found = []
+    for n in (1, 5):
+        monkeypatch.setattr("napari_scutoid.steps.threads.cores", lambda n=n: n)
+        found.append(cells(labels))
+    assert found[0].max() == 8
+    np.testing.assert_array_equal(*found)
+
+
 def test_no_voxel_is_lost_where_a_region_lies_in_pieces():
     merged = np.where(ROW == 2, np.uint32(1), ROW)
     merged[0, 0, :3] = merged[23, 23, 50] = 1
