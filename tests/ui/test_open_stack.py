@@ -16,9 +16,10 @@ from qtpy.QtCore import QMimeData, QUrl
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.format import DatasetInfo, FileInfo
 from napari_scutoid.io.lazy import LazyArray
-from napari_scutoid.ui import memory_choice
+from napari_scutoid.ui import layers, memory_choice
 from napari_scutoid.ui.open_stack import CHOOSE_FIRST, NOT_YET, OpenStackWidget
 from napari_scutoid.ui.remembered import Opened, Remembered
+from napari_scutoid.ui.session_start import _walls_of
 from napari_scutoid.ui.stack_details import FROM_LAST_TIME
 from napari_scutoid.volume import Labels, Source, VoxelSize
 
@@ -106,6 +107,20 @@ def test_image_and_labels_arrive_side_by_side(widget, viewer, program, qtbot):
     assert "Segment" in widget.panel.status.text()
     # The file's own size is left to the file.
     assert program.called("open")[-1][2]["voxel_size_um"] is None
+
+
+def test_a_map_of_walls_that_was_saved_with_labels_is_known_as_one(make, core, viewer, qtbot):
+    listed = listing(*(DatasetInfo(name, SHAPE, "ZYX", "uint8", SIZE, "other", "") for name in ("boundary", "label")))
+    widget = make(dataclasses.replace(core, inspect=listed))
+    choose(qtbot, widget)
+    for _ in range(2):
+        widget.setValue(Opened(image="boundary", labels="label"))
+        widget.open_button.click()
+        settle(qtbot, widget)
+    walls = next(layer for layer in viewer.layers if layer.name == "gland boundary")
+    assert (layers.kind_of(walls), walls.visible) == ("probability", True)
+    cells = viewer.layers["gland labels"]
+    assert _walls_of(cells, [layer for layer in viewer.layers if layer is not cells]) is walls
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,8 @@ def image_options(shown: Shown, name: str) -> dict[str, Any]:
     }
 
 
-def add_probability(viewer: napari.Viewer, volume: Volume, image: Volume, name: str) -> Image:
-    """Add a probability map, hidden, so that it can be laid over the image by one click.
+def add_probability(viewer: napari.Viewer, volume: Volume, image: Volume, name: str, *, visible: bool = False) -> Image:
+    """Add a probability map, hidden by default, so that it can be laid over the image by one click.
 
     Parameters
     ----------
@@ -159,6 +159,8 @@ def add_probability(viewer: napari.Viewer, volume: Volume, image: Volume, name: 
         The stack it was predicted from; it gives the grid a place where no voxel size is known.
     name : str
         Name of the layer.
+    visible : bool
+        Whether it is shown at once.
     """
     return viewer.add_image(
         volume.data,
@@ -166,7 +168,7 @@ def add_probability(viewer: napari.Viewer, volume: Volume, image: Volume, name: 
         contrast_limits=(0, 255) if volume.dtype == np.uint8 else (0.0, 1.0),
         colormap="magma",
         blending="additive",
-        visible=False,
+        visible=visible,
         metadata=_metadata(volume, "probability"),
         **grid(volume, within=image),
     )
@@ -260,8 +262,8 @@ def with_voxel_size(volume: Volume, voxel_size_um: VoxelSize | None) -> Volume:
 def find_image(layers: Iterable[Layer], shown: Shown) -> Layer | None:
     """Return the layer made here that shows this data set, channel and time point of this file already, or None."""
     for layer in layers:
-        if kind_of(layer) == "image" and source_of(layer) == shown.volume.source:
-            if layer.metadata[METADATA].get("part") == shown.part:
+        if kind_of(layer) in ("image", "probability") and source_of(layer) == shown.volume.source:
+            if layer.metadata[METADATA].get("part", shown.part) == shown.part:
                 return layer
     return None
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_scutoid.ui.remembered import Opened
     from napari_scutoid.ui.stack_jobs import StackAndLabels
 
+PROBABILITIES = ("foreground", "boundary")
+"""Data sets that this program writes beside labels."""
 CHOOSE_FIRST = "Choose a file first, or drop one here."
 NOT_YET = "Nothing is opened yet, as the file leaves a choice: look at what is ticked, then press Open."
 OTHER_READER = "to look at a picture all the same, use File > Open with Plugin, and choose napari builtins"
@@ -281,6 +283,10 @@ class OpenStackWidget(Dock):
         words = [name, *(f"{what} {index}" for what, index in parts if index is not None)]
         layer = layers.find_image(self._viewer.layers, shown)
         if layer is None or layer.data.shape != shown.volume.shape:
+            source = shown.volume.source
+            if source is not None and source.dataset in PROBABILITIES:
+                name = f"{name} {source.dataset}"  # Correct looks for walls in a map of this name
+                return layers.add_probability(self._viewer, shown.volume, shown.volume, name, visible=True)
             return layers.add_image(self._viewer, shown, " ".join(words))
         layer.data = shown.volume.data
         layers.put_on_grid(layer, shown.volume)

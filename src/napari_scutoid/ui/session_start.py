@@ -163,7 +163,7 @@ def _walls_of(labels: Layer, images: list[Any]) -> Any:
     maps = [
         layer for layer in images if layers.kind_of(layer) == "probability" and _plain(layer.name).endswith(BOUNDARY)
     ]
-    stem = _plain(labels.name).removesuffix(" cells")
+    stem = _plain(labels.name).removesuffix(" cells").removesuffix(" labels")
     named = [layer for layer in maps if layer.name.startswith(f"{stem} ")]
     return next(iter(named), maps[0] if len(maps) == 1 else None)
 
