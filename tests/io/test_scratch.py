@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.io.scratch import Scratch
+from napari_scutoid.io.scratch import Scratch, scratch_dir
 
 SHAPE = (21, 70, 130)
 
@@ -61,6 +61,13 @@ def test_nothing_is_left_on_the_disk(folder):
     gc.collect()
     assert file.closed
     assert not list(folder.iterdir())
+
+
+def test_the_folder_is_where_a_cluster_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert scratch_dir().parent == tmp_path
+    monkeypatch.delenv("TMPDIR")
+    assert scratch_dir().parent != tmp_path
 
 
 def test_a_full_disk_is_told(folder, monkeypatch):

@@ -40,7 +40,7 @@ class Scratch:
     dtype : dtype-like
         Of an element.
     folder : path, optional
-        Where the file is; by default in the user's cache. The system's folder for temporary files may lie in memory.
+        Where the file is; by default `scratch_dir`.
 
     Raises
     ------
@@ -133,7 +133,12 @@ class Scratch:
 
 
 def scratch_dir() -> Path:
-    """Return the folder of such files; what is left there may be removed at any time."""
+    """Return the folder of such files: in ``TMPDIR``, where somebody has set that, else in the user's cache.
+
+    Clusters set it to a node's own disk; the system's default may lie in memory.
+    """
+    if folder := os.environ.get("TMPDIR"):
+        return Path(folder) / "napari-scutoid"
     from platformdirs import user_cache_path
 
     return Path(user_cache_path("napari-scutoid", appauthor=False)) / "scratch"
