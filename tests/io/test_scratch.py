@@ -50,7 +50,7 @@ def test_numbers_are_rounded_to_its_own_and_one_number_fills_a_piece(folder):
 
 
 def test_nothing_is_left_on_the_disk(folder):
-    (folder / "1_dead.scratch").write_bytes(b"of a killed program")
+    (folder / "napari-scutoid_1_dead.scratch").write_bytes(b"of a killed program")
     scratch = Scratch(SHAPE, folder=folder)
     view = scratch.array("x")
     file = scratch._file
@@ -65,9 +65,9 @@ def test_nothing_is_left_on_the_disk(folder):
 
 def test_the_folder_is_where_a_cluster_says(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert scratch_dir().parent == tmp_path
+    assert scratch_dir() == tmp_path
     monkeypatch.delenv("TMPDIR")
-    assert scratch_dir().parent != tmp_path
+    assert scratch_dir() != tmp_path
 
 
 def test_a_full_disk_is_told(folder, monkeypatch):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_SUFFIX = ".scratch"
+_PREFIX, _SUFFIX = "napari-scutoid_", ".scratch"
 
 
 class Scratch:
@@ -62,7 +62,7 @@ class Scratch:
             nbytes, free = math.prod(self._counts) * self._block_bytes, shutil.disk_usage(folder).free
             if nbytes > free:
                 raise _no_room(folder, f"{nbytes / 2**30:.1f} GiB are needed, and {free / 2**30:.1f} GiB are free")
-            path = folder / f"{os.getpid()}_{secrets.token_hex(4)}{_SUFFIX}"
+            path = folder / f"{_PREFIX}{os.getpid()}_{secrets.token_hex(4)}{_SUFFIX}"
             self._file: BinaryIO = path.open("x+b", buffering=0)  # closed with the array
             self._file.truncate(nbytes)
         except OSError as error:
@@ -138,7 +138,7 @@ def scratch_dir() -> Path:
     Clusters set it to a node's own disk; the system's default may lie in memory.
     """
     if folder := os.environ.get("TMPDIR"):
-        return Path(folder) / "napari-scutoid"
+        return Path(folder)  # no folder within: it would be the first user's
     from platformdirs import user_cache_path
 
     return Path(user_cache_path("napari-scutoid", appauthor=False)) / "scratch"
@@ -152,7 +152,7 @@ def _remove(file: BinaryIO, path: Path) -> None:
 
 def _remove_left(folder: Path) -> None:
     """Remove what killed programs left; Windows keeps what is still used."""
-    for path in folder.glob(f"*{_SUFFIX}"):
+    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             path.unlink()
 
