@@ -30,9 +30,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, elsewhere: list[Any]) -> list[Any]:
     """Stand for the batch, and remember what was asked for."""
     seen: list[Any] = []
 
-    def run_batch(items: Any, job: Any, folder: Any, *, resume: bool, workers: int, scheduler: str | None) -> Any:
+    def run_batch(items: Any, job: Any, folder: Any, *, resume: bool, **where: Any) -> Any:
         seen.append((items, job, folder, resume))
-        elsewhere.append((workers, scheduler))
+        elsewhere.append((where["workers"], where["scheduler"], where["share_stacks"]))
         yield from ()
         return BatchReport()
 
@@ -172,11 +172,18 @@ def test_options_reach_the_batch(study, tmp_path, asked):
 
 
 def test_workers_and_schedulers_reach_the_batch(study, tmp_path, asked, elsewhere, capsys):
-    for options in ((), ("--workers", 3), ("--scheduler", "tcp://node:8786")):
+    scheduler = "tcp://node:8786"
+    for options in ((), ("--workers", 3), ("--scheduler", scheduler), ("--workers", 3, "--share-stacks")):
         assert scutoid("batch", study, "-o", tmp_path / "out", *options) == 0
-    assert elsewhere == [(1, None), (3, None), (1, "tcp://node:8786")]
+    assert elsewhere == [(1, None, False), (3, None, False), (1, scheduler, False), (3, None, True)]
     assert scutoid("batch", study, "-o", tmp_path / "out", "--workers", 2, "--scheduler", "tcp://node:8786") == 2
     assert_is_message(capsys.readouterr().err, "--workers", "--scheduler", "one of the two")
+
+
+def test_a_stack_is_shared_among_several_workers_only(study, tmp_path, capsys):
+    assert scutoid("batch", study, "-o", tmp_path / "out", "--share-stacks") == 2
+    assert_is_message(capsys.readouterr().err, "--share-stacks", "--workers", "--scheduler")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_several_workers_need_is_named_where_it_is_missing(study, tmp_path, capsys, monkeypatch):
@@ -193,6 +200,7 @@ def test_a_copied_command_does_the_same(study, tmp_path, asked):
     out = tmp_path / "my results"
     for folders in ({}, {study: stacks[:3]}, {study: ()}):
         command = shlex.split(batch_command(stacks, job, out, ".mat", folders=folders, resume=True))
+        assert "--share-stacks" not in command
         assert command[0] == "scutoid" and scutoid(*command[1:]) == 0
         items, given, folder, resume = asked.pop()
         assert {item.stack for item in items} == set(stacks)

@@ -86,6 +86,10 @@ def batch(
             help="Dask scheduler whose workers segment a stack each, or the file it has written; it is trusted.",
         ),
     ] = None,
+    share_stacks: Annotated[
+        bool,
+        typer.Option("--share-stacks", help="One stack after the other, the network's part of each on all workers."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Segment many stacks with one recipe.
@@ -103,7 +107,9 @@ def batch(
 
     job = BatchJob(settings_of(recipe, device, changes or []), model, dataset, channel, time, voxel_size, axes, truth)
     items = plan(find_stacks(stacks, leave_out=output), output, format_.value)
-    steps = run_batch(items, job, output, resume=resume, workers=workers, scheduler=scheduler)
+    steps = run_batch(
+        items, job, output, resume=resume, workers=workers, scheduler=scheduler, share_stacks=share_stacks
+    )
     report = _follow(steps, [item.stack.name for item in items])
     if as_json:
         print(json.dumps({"folder": str(output), **report.as_dict()}))

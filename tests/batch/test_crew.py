@@ -14,7 +14,7 @@ import tiny_batch
 from napari_scutoid.batch import BatchJob, find_stacks, plan, run_batch
 from napari_scutoid.batch.cluster import shares
 from napari_scutoid.batch.crew import ATTEMPTS, News, shared_out
-from napari_scutoid.batch.worker import CORES, GPU, MEMORY, keep_to_cores, within_memory
+from napari_scutoid.batch.worker import CORES, CORES_ALONE, GPU, MEMORY, keep_to_cores, within_memory
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Recipe
@@ -231,6 +231,10 @@ def test_a_worker_keeps_to_its_cores(monkeypatch):
     with ThreadPoolExecutor(1) as thread:
         thread.submit(keep_to_cores).result()
         assert thread.submit(os.sched_getaffinity, 0).result() == {one}
+        # What all wait for has the cores of all.
+        monkeypatch.setenv(CORES_ALONE, ",".join(map(str, os.sched_getaffinity(0))))
+        thread.submit(keep_to_cores, alone=True).result()
+        assert thread.submit(os.sched_getaffinity, 0).result() == os.sched_getaffinity(0)
 
 
 def test_a_worker_that_dask_has_set_to_one_thread_uses_all_its_cores(monkeypatch):

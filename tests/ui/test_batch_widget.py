@@ -281,7 +281,20 @@ def test_workers_of_this_computer_or_of_a_scheduler(qtbot, widget, batch):
         assert asked == {None: [["--workers", "2"]][: workers - 1]}.get(scheduler, [["--scheduler", scheduler]])
         widget.start()
         idle(qtbot, widget)
-        assert batch.where[-1] == {"workers": workers, "scheduler": scheduler}
+        assert batch.where[-1] == {"workers": workers, "scheduler": scheduler, "share_stacks": False}
+
+
+def test_a_stack_is_shared_where_there_is_somebody_to_share_it_with(qtbot, widget, batch):
+    add(qtbot, widget)
+    choice = widget.workers
+    choice.workers.setMaximum(8)
+    for workers, scheduler, is_shared in ((1, None, False), (2, None, True), (1, "tcp://node:8786", True)):
+        choice.setValue(workers, scheduler, True)
+        assert choice.share.isEnabled() == choice.value()["share_stacks"] == is_shared
+        assert ("--share-stacks" in shlex.split(widget.command())) == is_shared
+        widget.start()
+        idle(qtbot, widget)
+        assert batch.where[-1]["share_stacks"] == is_shared
 
 
 def test_all_stacks_that_are_under_way_are_shown_and_where_dask_shows_more(qtbot, widget, batch):

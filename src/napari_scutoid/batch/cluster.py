@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.batch.crew import News, Task
 from napari_scutoid.batch.stack import failed_row
-from napari_scutoid.batch.worker import CORES, GPU, MEMORY, work
+from napari_scutoid.batch.worker import CORES, CORES_ALONE, GPU, MEMORY, work
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_scutoid.batch.report import Row
+    from napari_scutoid.batch.report import Piece, Row
 
 LOCAL = "127.0.0.1"
 SILENT = logging.CRITICAL + 1
@@ -42,7 +42,7 @@ START_S = 120
 
 
 class DaskCrew:
-    """Workers of a Dask cluster, each given one stack at a time, whatever number of threads it has.
+    """Workers of a Dask cluster, each given one task at a time, whatever number of threads it has.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class DaskCrew:
             self.dashboard = str(client.dashboard_link or "")
 
     def free(self) -> list[str]:
-        """Return the workers that can be given a stack now."""
+        """Return the workers that can be given a task now."""
         return [
             worker
             for worker, resources in self._workers.items()
@@ -79,7 +79,7 @@ class DaskCrew:
         ]
 
     def give(self, who: str, task: Task) -> None:
-        """Let a worker segment a stack; it holds all that the worker states, so that nobody else's task joins it."""
+        """Let a worker do a task; it holds all that the worker states, so that nobody else's task joins it."""
         future = self._client.submit(
             work,
             task,
@@ -107,7 +107,7 @@ class DaskCrew:
             for worker in self._held.keys() - self._workers.keys():
                 task, future = self._held.pop(worker)
                 future.cancel()
-                news.append(News(task.position, None))
+                news.append(News(task.position, None, task.part))
         return news
 
     def why_idle(self) -> str:
@@ -138,21 +138,21 @@ class DaskCrew:
             self._idle_since = self._looked
 
     def _on_told(self, event: tuple[float, Sequence[Any]]) -> None:
-        position, step, done, total = event[1]
-        self._heard.put(News(int(position), Progress(str(step), int(done), int(total))))
+        position, part, step, done, total = event[1]
+        self._heard.put(News(int(position), Progress(str(step), int(done), int(total)), int(part)))
 
     def _over(self, key: str) -> list[News]:
         worker = next((worker for worker, (_, future) in self._held.items() if future.key == key), None)
         if worker is None:
             return []
         task, future = self._held.pop(worker)
-        about: Row | None = None  # where it was cancelled, or the worker is gone
+        about: Row | Piece | None = None  # where it was cancelled, or the worker is gone
         if future.status == "finished":
             with suppress(Exception):
                 about = future.result(timeout=FETCH_S)
         elif future.status == "error" and not isinstance(error := future.exception(), _killed()):
             about = failed_row(task.item, task.settled, str(_not_begun(task, worker, error)))
-        return [News(task.position, about)]
+        return [News(task.position, about, task.part)]
 
 
 def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
@@ -306,6 +306,7 @@ def shares(workers: int, *, cards: Sequence[str] = ()) -> list[Share]:
                 {MEMORY: float(memory), **({GPU: 1.0} if card else {})},
                 {
                     CORES: ",".join(map(str, own)),
+                    CORES_ALONE: ",".join(map(str, cores)),
                     "OMP_NUM_THREADS": str(len(own)),
                     **({"CUDA_VISIBLE_DEVICES": "".join(card)} if cards else {}),
                 },

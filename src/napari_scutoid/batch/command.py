@@ -28,6 +28,7 @@ def batch_command(
     resume: bool = False,
     workers: int = 1,
     scheduler: str | None = None,
+    share_stacks: bool = False,
 ) -> str:
     """Return the ``scutoid batch`` command for stacks, ready for a shell.
 
@@ -45,7 +46,7 @@ def batch_command(
         Folders, and all stacks in each: where none is left out, the folder is named in their place.
     resume : bool
         Keep what is done and fits.
-    workers, scheduler
+    workers, scheduler, share_stacks
         As `run_batch` takes them.
     """
     places, left = [], list(stacks)
@@ -70,8 +71,8 @@ def batch_command(
     for option, value in options.items():
         if value is not None:
             words += [option, str(value)]
-    words += ["--format", suffix]
-    return shlex.join([*words, "--resume"] if resume else words)
+    flags = {"--share-stacks": share_stacks, "--resume": resume}
+    return shlex.join([*words, "--format", suffix, *(flag for flag, is_set in flags.items() if is_set)])
 
 
 def as_computed(recipe: Recipe, rows: Iterable[Row]) -> tuple[Recipe, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Stacks handed out to those who segment them, one stack at a time to each, and given to another where one is lost."""
+"""Tasks handed out to those who do them, one at a time to each, and given to another where one is lost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from napari_scutoid.batch.plan import BatchItem
+from napari_scutoid.batch.report import Piece
 from napari_scutoid.batch.stack import clear_away_parts, failed_row, segment_stack
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_scutoid.batch.job import BatchJob, Settled
     from napari_scutoid.batch.report import Row
     from napari_scutoid.batch.stack import Segment
+    from napari_scutoid.progress import Steps
 
 ATTEMPTS = 3
 """How many processes a stack may take down with it; the last of a cluster's may have gone for reasons of their own."""
@@ -28,7 +30,17 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """All that has to be known to segment one stack, in values that can be pickled; see `segment_stack`."""
+    """All that has to be known to segment one stack, in values that can be pickled; see `segment_stack`.
+
+    Parameters
+    ----------
+    position : int
+        Which stack.
+    item, job, settled, segment, resume, earlier
+        As `segment_stack` takes them.
+    part : int
+        Which of several tasks at one stack, see `division`.
+    """
 
     position: int
     item: BatchItem
@@ -37,6 +49,21 @@ class Task:
     segment: Segment
     resume: bool = False
     earlier: Row | None = None
+    part: int = 0
+
+    @property
+    def target(self) -> Path:
+        """The file that it writes."""
+        return self.item.output
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether all others wait for it."""
+        return False
+
+    def steps(self, job: BatchJob) -> Steps[Row | Piece]:
+        """Do it, with the job as it suits whoever has it."""
+        return segment_stack(self.item, job, self.settled, self.segment, resume=self.resume, earlier=self.earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +74,19 @@ class News:
     ----------
     position : int
         Which one.
-    about : Progress, Row or None
-        How far it is; what became of it; None: whoever had it is gone.
+    about : Progress, Row, Piece or None
+        How far it is; what became of it, or of a task of several; None: whoever had it is gone.
+    part : int
+        Which of several tasks.
     """
 
     position: int
-    about: Progress | Row | None
+    about: Progress | Row | Piece | None
+    part: int = 0
+
+
+class Idle(Progress):
+    """Nobody is free, and nobody has anything."""
 
 
 Turns: TypeAlias = "Generator[News, None, None]"
@@ -60,7 +94,7 @@ Turns: TypeAlias = "Generator[News, None, None]"
 
 
 class Crew(Protocol):
-    """Those who segment stacks."""
+    """Those who do tasks, one at a time each."""
 
     dashboard: str
     """Address of pages about them; empty where there are none."""
@@ -68,11 +102,11 @@ class Crew(Protocol):
     """Whether those who have a stack may still write its result after `close`, and see to their unfinished files."""
 
     def free(self) -> Sequence[str]:
-        """Return who can be given a stack now."""
+        """Return who can be given a task now."""
         ...
 
     def give(self, who: str, task: Task) -> None:
-        """Let one who is free segment a stack."""
+        """Let one who is free do a task."""
         ...
 
     def wait(self) -> Iterable[News]:
@@ -97,8 +131,7 @@ class Crew(Protocol):
 def one_by_one(tasks: Iterable[Task]) -> Turns:
     """Segment stacks here, one after the other."""
     for task in tasks:
-        steps = segment_stack(task.item, task.job, task.settled, task.segment, resume=task.resume, earlier=task.earlier)
-        with closing(steps):
+        with closing(steps := task.steps(task.job)):
             while True:
                 try:
                     yield News(task.position, next(steps))
@@ -108,50 +141,66 @@ def one_by_one(tasks: Iterable[Task]) -> Turns:
 
 
 def shared_out(tasks: Iterable[Task], crew: Crew) -> Turns:
-    """Have stacks segmented by a crew.
+    """Have stacks segmented by a crew, which is closed in the end."""
+    try:
+        yield from handed_out(deque(tasks), crew)
+    finally:
+        crew.close()
 
-    A stack whose worker is gone goes to the end of the queue: where it took the worker down, and its neighbours with it
-    for want of memory, they have then been segmented without it.
+
+def handed_out(waiting: deque[Task], crew: Crew) -> Turns:
+    """Have tasks done by a crew, which is closed where this is left before all are done.
+
+    One whose worker is gone goes to the end of the queue: where it took the worker down, and its neighbours with it for
+    want of memory, they have then been done without it.
+
+    Parameters
+    ----------
+    waiting : deque of Task
+        Those that whoever listens takes out meanwhile are not done.
+    crew : Crew
     """
-    waiting, present, lost = deque(tasks), dict[int, Task](), Counter[int]()
-    latest: dict[int, Progress] = {}
+    present, lost = dict[tuple[int, int], Task](), Counter[tuple[int, int]]()
+    latest: dict[tuple[int, int], Progress] = {}
     try:
         while waiting or present:
             for who in crew.free():
                 if not waiting:
                     break
                 task = waiting.popleft()
-                present[task.position] = task
-                latest[task.position] = Progress("Handing over")
+                present[task.position, task.part] = task
+                latest[task.position, task.part] = Progress("Handing over")
                 crew.give(who, _for_elsewhere(task))
             if not present:
-                yield News(waiting[0].position, Progress(crew.why_idle()))
+                yield News(waiting[0].position, Idle(crew.why_idle()))
             # Even where nothing is heard, so that whoever wants to cancel is.
-            yield from (News(position, latest[position]) for position in present)
+            yield from (News(position, latest[position, part], part) for position, part in present)
             for news in crew.wait():
-                if news.position not in present:
+                key = news.position, news.part
+                if key not in present:
                     continue
-                task = present[news.position]
+                task = present[key]
                 if isinstance(news.about, Progress):
-                    latest[news.position] = news.about
+                    latest[key] = news.about
                     continue
-                del present[news.position]
+                del present[key]
                 if news.about is not None:
-                    yield News(news.position, _as_asked(news.about, task, again=news.position in lost))
+                    yield replace(news, about=_as_asked(news.about, task, again=key in lost))
                     continue
-                lost[news.position] += 1
-                clear_away_parts(task.item.output)
-                if lost[news.position] == ATTEMPTS:
-                    yield News(news.position, failed_row(task.item, task.settled, str(_taken_down(task.item))))
+                lost[key] += 1
+                clear_away_parts(task.target)
+                if lost[key] == ATTEMPTS:
+                    yield replace(news, about=failed_row(task.item, task.settled, str(_taken_down(task.item))))
                 else:
                     # It may have been finished just before.
                     waiting.append(replace(task, resume=True))
-                    yield News(news.position, Progress("Waiting for another worker"))
-    finally:
+                    yield replace(news, about=Progress("Waiting for another worker"))
+    except BaseException:
         crew.close()
         if not crew.keeps_files:
             for task in present.values():
-                clear_away_parts(task.item.output)
+                clear_away_parts(task.target)
+        raise
 
 
 def _for_elsewhere(task: Task) -> Task:
@@ -163,7 +212,9 @@ def _for_elsewhere(task: Task) -> Task:
     return replace(task, item=item, job=job)
 
 
-def _as_asked(row: Row, task: Task, *, again: bool) -> Row:
+def _as_asked(row: Row | Piece, task: Task, *, again: bool) -> Row | Piece:
+    if isinstance(row, Piece):
+        return row
     # What was finished in the moment its worker was lost is no result of an earlier batch.
     state = "done" if again and row.state == "skipped" and task.earlier is None else row.state
     return replace(row, stack=str(task.item.stack), state=state)

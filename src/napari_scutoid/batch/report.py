@@ -77,6 +77,26 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """What became of a task after which a stack needs others, see `division`.
+
+    Parameters
+    ----------
+    plan : str
+        SHA-256 of the plan that was made, or followed.
+    parts : int
+        Tasks that follow from it.
+    seconds, peak_memory_mib
+        As in `Row`.
+    """
+
+    plan: str
+    parts: int = 0
+    seconds: float | None = None
+    peak_memory_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BatchReport:
     """Rows of the stacks that had their turn, in the order of the batch, and how many stacks there are in all."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from napari_scutoid.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from napari_scutoid.batch.crew import Crew, News
+    from napari_scutoid.batch.crew import Crew, News, Turns
     from napari_scutoid.batch.job import BatchJob, Settled
     from napari_scutoid.batch.plan import BatchItem
     from napari_scutoid.batch.stack import Segment
@@ -70,6 +70,7 @@ def run_batch(
     segment: Segment | None = None,
     workers: int = 1,
     scheduler: str | None = None,
+    share_stacks: bool = False,
 ) -> Steps[BatchReport]:
     """Segment stacks; one that cannot be segmented does not stop the others.
 
@@ -90,6 +91,9 @@ def run_batch(
         memory and the graphics cards. 1: one after the other in this process.
     scheduler : str, optional
         Instead, have all workers of this Dask scheduler segment a stack each; see `distant_crew`.
+    share_stacks : bool
+        Segment one stack after the other, and divide the network's passes over each among all workers; see `division`.
+        They compute on processors unless the recipe says otherwise, or each worker of this computer has a card.
 
     Yields
     ------
@@ -108,6 +112,8 @@ def run_batch(
         When nothing can be begun (no such model, device or scheduler, no folder to write to, results or another batch
         are there already), when the scheduler goes, or the report could not be written in the end.
     """
+    if share_stacks:
+        job = _shareable(job, segment, workers, scheduler)
     target = Path(folder)
     _make(target)
     with ExitStack() as opened:
@@ -131,10 +137,11 @@ def run_batch(
         book.begin(earlier)
         opened.callback(book.end)
         turns, dashboard = one_by_one(tasks), ""
-        if scheduler is not None or min(workers, len(items)) > 1:
+        at_once = workers if share_stacks else min(workers, len(items))
+        if scheduler is not None or at_once > 1:
             yield BatchProgress("Connecting to the workers", report=book.report)
-            crew = _crew(job, min(workers, len(items)), scheduler)
-            turns, dashboard = shared_out(tasks, crew), crew.dashboard
+            crew = _crew(job, at_once, scheduler)
+            turns, dashboard = _turns(tasks, crew, share_stacks=share_stacks), crew.dashboard
             opened.callback(crew.close)
         opened.enter_context(closing(turns))
         for news in turns:
@@ -200,7 +207,7 @@ class _Book:
                 # A spreadsheet that has the table open locks it on Windows: the next stack's turn may be luckier.
                 self._unwritten = problem
             self._is_behind = False
-        elif news.about is not None:
+        elif isinstance(news.about, Progress):
             begins = news.position not in self.under_way
             self.under_way[news.position] = news.about
             if begins:
@@ -232,6 +239,33 @@ class _Book:
 
     def _of(self, rows: Mapping[str, Row]) -> BatchReport:
         return BatchReport(tuple(rows[name] for name in self._names if name in rows), len(self._names))
+
+
+def _turns(tasks: Sequence[Task], crew: Crew, *, share_stacks: bool) -> Turns:
+    if not share_stacks:
+        return shared_out(tasks, crew)
+    from napari_scutoid.batch.division import divided
+
+    return divided(tasks, crew)
+
+
+def _shareable(job: BatchJob, segment: Segment | None, workers: int, scheduler: str | None) -> BatchJob:
+    """Return the job with a device that all workers have, as parts that are computed otherwise do not fit together."""
+    if segment is not None:
+        raise ValueError("segment cannot be shared among workers: share_stacks divides pipeline.run")
+    if scheduler is None and workers < 2:
+        raise ScutoidError(
+            "The batch was not started",
+            "a stack is to be shared among workers (--share-stacks), and there is one only",
+            "give their number (--workers), or a Dask scheduler's address (--scheduler)",
+        )
+    if job.recipe.predict.device != "auto":
+        return job
+    from napari_scutoid.network.cards import cards
+
+    device = "cuda" if scheduler is None and len(cards()) >= workers else "cpu"
+    predict = job.recipe.predict.model_copy(update={"device": device})
+    return replace(job, recipe=job.recipe.model_copy(update={"predict": predict}))
 
 
 def _crew(job: BatchJob, workers: int, scheduler: str | None) -> Crew:

@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_scutoid.batch.job import computed_with, was_made_so
 from napari_scutoid.batch.memory import PeakMemory
-from napari_scutoid.batch.report import Row
+from napari_scutoid.batch.report import Piece, Row
 from napari_scutoid.errors import ScutoidError, as_problem
 from napari_scutoid.progress import Progress
 
@@ -44,6 +44,7 @@ CHANGED = (
 )
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Row | Piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +102,34 @@ def segment_stack(
     Row
         Failed where the stack could not be segmented, for whatever reason.
     """
-    began, memory = time.monotonic(), PeakMemory()
-    row = failed_row(item, settled)
-    try:
+
+    def steps() -> Steps[Row]:
         found = None
         if resume:
-            clear_away_parts(item.output)
-            found = yield from _watched(_kept(item, job, settled, row, earlier), memory)
-        if found is not None:
+            found = yield from kept_row(item, job, settled, earlier)
+        return found or (yield from _segmented(item, job, segment, failed_row(item, settled)))
+
+    return (yield from measured(item, settled, steps()))
+
+
+def measured(item: BatchItem, settled: Settled, steps: Steps[R]) -> Steps[R | Row]:
+    """Do what a stack needs, whatever happens, and note time and memory.
+
+    Returns
+    -------
+    Row or Piece
+        As it is returned there, but a row that says failed in place of an error.
+    """
+    began, memory = time.monotonic(), PeakMemory()
+    found: R | Row
+    try:
+        found = yield from _watched(steps, memory)
+        if isinstance(found, Row) and found.state == "skipped":
             return found
-        row = yield from _watched(_segmented(item, job, segment, row), memory)
     except Exception as error:  # also for a bug of the program: it must not cost the other stacks
-        row = replace(row, error=in_words(error))
+        found = failed_row(item, settled, in_words(error))
     seconds, peak = time.monotonic() - began, memory.value()
-    return replace(row, seconds=round(seconds, 2), peak_memory_mib=round(peak / 2**20, 1))
+    return replace(found, seconds=round(seconds, 2), peak_memory_mib=round(peak / 2**20, 1))
 
 
 def failed_row(item: BatchItem, settled: Settled, error: str = "") -> Row:
@@ -150,17 +165,22 @@ def _segmented(item: BatchItem, job: BatchJob, segment: Segment, row: Row) -> St
     stamp = Stamp.of(item.stack)
     result = yield from segment(open_volume(item.stack, **job.opening), job.recipe, job.model)
     if Stamp.of(item.stack) != stamp:
-        raise ScutoidError(
-            f"{item.stack} was not segmented",
-            "the file was changed meanwhile",
-            "wait until it has been copied or written completely, then resume",
-        )
+        raise changed_meanwhile(item)
     yield Progress("Writing the labels")
     record = {"source": asdict(stamp), "opening": job.opening, "labels_sha256": digest(result.labels.data)}
     save_result(item.output, result.labels, {}, {**result.provenance, RECORD: record})
     row = replace(row, state="done", cells=result.provenance["cells"]["n"], warnings=tuple(result.warnings))
     row = replace(row, **computed_with(result.provenance))
     return (yield from _scored(item, job, result.labels, row))
+
+
+def changed_meanwhile(item: BatchItem) -> ScutoidError:
+    """Return the message for a stack that is not what it was when it was begun."""
+    return ScutoidError(
+        f"{item.stack} was not segmented",
+        "the file was changed meanwhile",
+        "wait until it has been copied or written completely, then resume",
+    )
 
 
 def _scored(item: BatchItem, job: BatchJob, labels: Labels, row: Row) -> Steps[Row]:
@@ -181,14 +201,17 @@ def _scored(item: BatchItem, job: BatchJob, labels: Labels, row: Row) -> Steps[R
     return replace(row, scores=evaluate(labels.data, truth.data, spacing=truth.voxel_size_um))
 
 
-def _kept(item: BatchItem, job: BatchJob, settled: Settled, row: Row, earlier: Row | None) -> Steps[Row | None]:
+def kept_row(item: BatchItem, job: BatchJob, settled: Settled, earlier: Row | None) -> Steps[Row | None]:
     """Return the row of a result that is there and need not be made again; None where it has to be.
+
+    What a killed program has left of its attempts to write one is cleared away.
 
     Raises
     ------
     ScutoidError
         When another stack's result, or what no batch has written, is there: it is not for this batch to replace.
     """
+    clear_away_parts(item.output)
     if not os.path.lexists(item.output):
         return None
     yield Progress("Checking the result that is there")
@@ -214,7 +237,7 @@ def _kept(item: BatchItem, job: BatchJob, settled: Settled, row: Row, earlier: R
             f"{item.output} holds the cells of another stack, {source.get('path')}",
             "give another folder for the results, or move that file away",
         )
-    row = replace(row, state="skipped", seconds=None, peak_memory_mib=None)
+    row = replace(failed_row(item, settled), state="skipped")
     if earlier is not None and earlier.state != "failed":
         row = replace(row, seconds=earlier.seconds, peak_memory_mib=earlier.peak_memory_mib)
     if digest(labels.data) != record.get("labels_sha256"):

@@ -1,4 +1,4 @@
-"""What a Dask worker does with a stack, within the limits that it was started with."""
+"""What a Dask worker does with a task, within the limits that it was started with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.batch.job import settle
-from napari_scutoid.batch.stack import failed_row, in_words, segment_stack
+from napari_scutoid.batch.stack import failed_row, in_words
 from napari_scutoid.errors import ScutoidError
 
 if TYPE_CHECKING:
@@ -18,30 +18,32 @@ if TYPE_CHECKING:
 
     from napari_scutoid.batch.crew import Task
     from napari_scutoid.batch.job import BatchJob
-    from napari_scutoid.batch.report import Row
+    from napari_scutoid.batch.report import Piece, Row
     from napari_scutoid.progress import Progress
 
 MEMORY, GPU = "MEMORY", "GPU"
 """Resources that a worker states: bytes of memory, and graphics cards (a worker uses one)."""
 CORES = "SCUTOID_CORES"
 """Environment variable of a worker: which cores are its own, such as ``0,1,2,3``; else those it was started on."""
+CORES_ALONE = "SCUTOID_CORES_ALONE"
+"""The same for tasks that all other workers wait for: those of all, where one batch has started them."""
 SHARE = 0.5
 """Of a worker's memory, what one pass of the network may take; the rest is for the stack and its labels."""
 REPORT_EVERY_S = 0.3
 
 
-def work(task: Task, topic: str) -> Row:
-    """Segment a stack on the Dask worker that this is called on.
+def work(task: Task, topic: str) -> Row | Piece:
+    """Do a task on the Dask worker that this is called on.
 
     Parameters
     ----------
     task : Task
     topic : str
-        Where progress is told: position of the task, step, done, total.
+        Where progress is told: stack and part of the task, step, done, total.
 
     Returns
     -------
-    Row
+    Row or Piece
         Failed where the stack could not be segmented, for whatever reason; one that nobody waits for, where the task
         was cancelled meanwhile.
     """
@@ -50,11 +52,10 @@ def work(task: Task, topic: str) -> Row:
     worker = get_worker()
     key = worker.get_current_task()
     try:
-        keep_to_cores()
+        keep_to_cores(alone=task.is_alone)
         job = within_memory(task.job, worker.state.total_resources)
         _check_same(task)
-        steps = segment_stack(task.item, job, task.settled, task.segment, resume=task.resume, earlier=task.earlier)
-        with closing(steps):
+        with closing(steps := task.steps(job)):
             step, next_report = "", 0.0
             while not _is_cancelled(worker, key):
                 try:
@@ -64,7 +65,7 @@ def work(task: Task, topic: str) -> Row:
                 now = time.monotonic()
                 if part.step != step or now >= next_report:
                     step, next_report = part.step, now + REPORT_EVERY_S
-                    worker.log_event(topic, (task.position, part.step, part.done, part.total))
+                    worker.log_event(topic, (task.position, task.part, part.step, part.done, part.total))
     except Exception as error:  # Dask would print a traceback
         return failed_row(task.item, task.settled, in_words(error))
     return failed_row(task.item, task.settled, "Cancelled.")
@@ -81,9 +82,17 @@ def within_memory(job: BatchJob, resources: Mapping[str, float]) -> BatchJob:
     return replace(job, recipe=job.recipe.model_copy(update={"predict": predict}))
 
 
-def keep_to_cores() -> None:
-    """Let this thread, and libraries that start threads from it, compute on the worker's own cores alone."""
+def keep_to_cores(*, alone: bool = False) -> None:
+    """Let this thread, and libraries that start threads from it, compute on the worker's own cores alone.
+
+    Parameters
+    ----------
+    alone : bool
+        While no other worker has anything to do.
+    """
     stated = os.environ.get(CORES, "")
+    if alone:
+        stated = os.environ.get(CORES_ALONE, stated)
     cores = {int(core) for core in stated.split(",") if core.strip().isdigit()}
     if hasattr(os, "sched_setaffinity"):
         if cores:

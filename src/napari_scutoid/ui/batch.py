@@ -202,15 +202,13 @@ class BatchWidget(Dock):
         elif (facts := self.device.facts()) is not None:
             used = as_used(job.recipe, {"device": facts.device, "precision": facts.precision})
             job = replace(job, recipe=used)
-        workers, scheduler = self.workers.value()
         return batch_command(
             self.table.value(),
             job,
             self._folder(),
             self.format.currentData(),
             folders=self._folders,
-            workers=workers,
-            scheduler=scheduler,
+            **self.workers.value(),
         )
 
     def save_recipe(self, file: Path) -> None:
@@ -254,12 +252,10 @@ class BatchWidget(Dock):
             self.panel.complain(ScutoidError("Nothing was segmented", problem, "do so, then press the button again"))
             return
         stacks, job, suffix = self.table.value(), self.value(), self.format.currentData()
-        folder, (workers, scheduler) = self._folder(), self.workers.value()
+        folder, where = self._folder(), self.workers.value()
         started = self.panel.run(
             "Segmenting",
-            lambda: segment_all(
-                self._core, stacks, job, folder, suffix, resume=resume, workers=workers, scheduler=scheduler
-            ),
+            lambda: segment_all(self._core, stacks, job, folder, suffix, resume=resume, **where),
             self._on_done,
             otherwise=self._on_stopped,
             alone=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_scutoid.progress import Progress
 from napari_scutoid.ui import layers
@@ -26,14 +26,12 @@ def _find(places: Sequence[Path]) -> tuple[Path, ...]:
     return find_stacks(places)
 
 
-def _run(
-    items: Sequence[BatchItem], job: BatchJob, folder: Path, *, resume: bool, workers: int, scheduler: str | None
-) -> Steps[BatchReport]:
+def _run(items: Sequence[BatchItem], job: BatchJob, folder: Path, *, resume: bool, **where: Any) -> Steps[BatchReport]:
     from napari_scutoid.batch import run_batch, with_even_passes
 
     # The memory of this computer says nothing about others.
-    even = with_even_passes(job) if scheduler is None else job
-    return run_batch(items, even, folder, resume=resume, workers=workers, scheduler=scheduler)
+    even = with_even_passes(job) if where["scheduler"] is None else job
+    return run_batch(items, even, folder, resume=resume, **where)
 
 
 def _open(stack: Path, output: Path, job: BatchJob) -> tuple[Volume, Labels]:
@@ -93,15 +91,14 @@ def segment_all(
     suffix: str,
     *,
     resume: bool,
-    workers: int = 1,
-    scheduler: str | None = None,
+    **where: Any,
 ) -> Steps[BatchReport]:
-    """Plan a batch and run it."""
+    """Plan a batch and run it; `where` is as `WorkersChoice` says it."""
     from napari_scutoid.batch import plan
 
     yield Progress("Preparing")
     items = plan(stacks, folder, suffix)
-    return (yield from core.run(items, job, folder, resume=resume, workers=workers, scheduler=scheduler))
+    return (yield from core.run(items, job, folder, resume=resume, **where))
 
 
 def open_result(core: BatchCore, stack: Path, output: Path, job: BatchJob) -> Steps[Opened]:
