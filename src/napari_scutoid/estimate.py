@@ -19,7 +19,7 @@ from napari_scutoid.pipeline import UNCERTAIN, settings_for
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.steps.cell_size import voxels_to_size
-from napari_scutoid.steps.cells_blocks import memory_for
+from napari_scutoid.steps.cells_blocks import MOST_WHOLE, memory_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -243,12 +243,11 @@ def estimate(
     parts = Parts(before, share * in_network, share * in_cells + last)
     most = before + in_network + in_cells + last
 
-    outputs = 4 * len(config.outputs) * working
+    on_disk = working > MOST_WHOLE  # see `pipeline`
+    outputs = 0 if on_disk else 4 * len(config.outputs) * working
     at_once = max(passes) * bytes_per_voxel(config.architecture, len(config.outputs), facts)
-    rescaled = 0 if grid == tuple(shape) else 4 * working
-    coarse = 4 * shape[0] * grid[1] * grid[2] if rescaled else 0
+    rescaled = 0 if on_disk or grid == tuple(shape) else 4 * working
     peak = HELD + max(
-        rescaled + coarse,
         rescaled + outputs + (at_once if facts.device in OWN_MEMORY else 0),
         rescaled + memory_for(working, recipe.watershed),
         rescaled + outputs + 4 * working + 4 * stack,
