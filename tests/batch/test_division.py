@@ -47,7 +47,7 @@ PLAIN = {
 def write(path: Path, seed: int = 1) -> Path:
     """Write noise in blocks, in which a network that knows nothing finds something."""
     path.parent.mkdir(exist_ok=True)
-    coarse = np.random.default_rng(seed).integers(1, 250, (2, 9, 40)).astype(np.uint8)
+    coarse = np.random.default_rng(seed).integers(1, 250, (2, 9, 20)).astype(np.uint8)
     with h5py.File(path, "w") as file:
         file["raw"] = np.kron(coarse, np.ones((4, 4, 4), np.uint8))
     return path
@@ -369,6 +369,7 @@ def test_workers_in_processes_of_their_own_that_are_killed_and_left(study, tmp_p
 
         report = drain(batch(resume=True), kill)
         assert states(report) == ["done"], report.rows[0].error
+        assert workers[0].poll() == -signal.SIGKILL and workers[1].poll() is None
     np.testing.assert_array_equal(result(out)[0], result(tmp_path / "alone")[0])
     assert not list(out.glob("*.parts")) and not list(out.glob(".*"))
 
