@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 MOST_WHOLE = 16_000_000
 """Voxels of a grid that is worked on as a whole."""
-WHOLE_BYTES, OWN_BYTES, BLOCK_BYTES = 50, 18, 40
-"""Memory that a voxel takes of a grid worked on as a whole; of one in blocks; and of the blocks at work, besides."""
+WHOLE_BYTES, OWN_BYTES, BLOCK_BYTES = 50, 8, 40
+"""Memory that a voxel takes of a grid worked on as a whole, with its maps; of one in blocks, whose maps lie in files;
+and of the blocks at work, besides."""
 
 
 def find_cells(
@@ -68,7 +69,7 @@ def in_blocks(voxels: int, settings: Watershed) -> bool:
 
 
 def memory_for(voxels: int, settings: Watershed) -> int:
-    """Return the bytes that cells of a grid with so many voxels take to find, its maps included."""
+    """Return the bytes that cells of a grid with so many voxels take to find, with what of its maps is in memory."""
     if not in_blocks(voxels, settings):
         return WHOLE_BYTES * voxels
     return OWN_BYTES * voxels + BLOCK_BYTES * MOST_VOXELS * workers()
