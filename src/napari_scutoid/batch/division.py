@@ -39,12 +39,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import nn
 
     from napari_scutoid.batch.crew import Crew, Turns
     from napari_scutoid.batch.job import BatchJob, Settled
     from napari_scutoid.batch.plan import BatchItem
-    from napari_scutoid.network.config import ModelConfig
     from napari_scutoid.pipeline import Result
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Recipe
@@ -161,7 +159,7 @@ def _done(tasks: list[Task], crew: Crew) -> Generator[News, None, list[Row | Pie
 def prepare(task: Preparing, job: BatchJob) -> Steps[Row | Piece]:
     """Do what comes before the network, unless a plan is there that fits."""
     from napari_scutoid.io.save import check_result_path
-    from napari_scutoid.network.checkpoint import load_model
+    from napari_scutoid.network.checkpoint import find_model, read_config
 
     item, folder = task.item, folder_of(task.item.output)
     if task.resume:
@@ -169,37 +167,30 @@ def prepare(task: Preparing, job: BatchJob) -> Steps[Row | Piece]:
         if kept is not None:
             return kept
     check_result_path(item.output)
-    yield Progress("Loading the model")
-    module, config = load_model(job.model)
     stamp, asked = Stamp.of(item.stack), _asked(job, task.settled)
     if task.resume and (there := find_plan(folder)) is not None:
         plan, sha256 = there
         same = (plan.program, plan.asked, plan.stack) == (__version__, asked, stamp)
         is_whole = not plan.rescaled_sha256 or plan.rescaled_sha256 == file_sha256(folder / RESCALED)
-        if same and is_whole and plan.is_sound(config):
+        if same and is_whole and plan.is_sound(read_config(find_model(job.model))):
             return Piece(sha256, plan.parts)
     clear(folder)
     try:
-        return (yield from _planned(task, job, folder, stamp, asked, module, config))
+        return (yield from _planned(task, job, folder, stamp, asked))
     except BaseException:
         clear(folder)
         raise
 
 
-def _planned(
-    task: Preparing,
-    job: BatchJob,
-    folder: Path,
-    stamp: Stamp,
-    asked: dict[str, Any],
-    module: nn.Module,
-    config: ModelConfig,
-) -> Steps[Piece]:
+def _planned(task: Preparing, job: BatchJob, folder: Path, stamp: Stamp, asked: dict[str, Any]) -> Steps[Piece]:
     """Do what comes before the network, and write it into a folder."""
     from napari_scutoid.io.open import open_volume
+    from napari_scutoid.network.checkpoint import load_model
     from napari_scutoid.network.predict import plan_passes
     from napari_scutoid.pipeline import begin
 
+    yield Progress("Loading the model")
+    module, config = load_model(job.model)
     yield Progress("Opening the stack")
     volume = open_volume(task.item.stack, **job.opening)
     folder.mkdir(exist_ok=True)
