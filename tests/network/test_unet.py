@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from napari_scutoid.network.blocks import ConvolutionsApart, ResidualBlock
 from napari_scutoid.network.config import CICEK_PLAN, MINI_PLAN, RESIDUAL_PLAN, Architecture, Output
 from napari_scutoid.network.unet import activate, build, receptive_field
 
@@ -112,3 +113,20 @@ def test_activation_needs_a_name_per_output():
 def test_impossible_architectures_are_refused(settings):
     with pytest.raises(ValidationError):
         Architecture(**{"plan": TINY} | settings)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+def test_taken_apart_it_computes_the_same(norm):
+    network = build(Architecture(plan=((3, 4), (5, 6), (7, 8)), norm=norm), 2).eval()
+    x = torch.randn(1, 1, 8, 12, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network(x)
+        network.take_apart()
+        torch.testing.assert_close(network(x), expected, rtol=0, atol=1e-5)
+    assert all(isinstance(decoder, ConvolutionsApart) for decoder in network.decoders)
+
+
+def test_residual_blocks_stay_as_they_are():
+    network = build(Architecture(name="ResidualUNet3D", plan=((4, 4), (6, 6)), norm="batch"), 1)
+    network.take_apart()
+    assert isinstance(network.decoders[0], ResidualBlock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -39,6 +39,37 @@ class DoubleConvolution(nn.Sequential):
 
     def __init__(self, in_channels: int, first: int, second: int, norm: Norm) -> None:
         super().__init__(convolution(in_channels, first, norm), convolution(first, second, norm))
+
+
+class ConvolutionsApart(nn.Module):
+    """A double convolution of two sets of features that are never put side by side, which takes memory.
+
+    A convolution of both is the sum of a convolution of each.
+
+    Parameters
+    ----------
+    block : DoubleConvolution
+        Of both, side by side; it is not changed.
+    n_second : int
+        Channels of the second set.
+    """
+
+    def __init__(self, block: DoubleConvolution, n_second: int) -> None:
+        super().__init__()
+        first, *after = block[0].children()
+        self.convolution = cast("nn.Conv3d", first)
+        self.after = nn.Sequential(*after, block[1])
+        self.n_first = self.convolution.in_channels - n_second
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return features of shape (b, c, z, y, x)."""
+        both = self.convolution
+        parts = both.weight[:, : self.n_first], both.weight[:, self.n_first :]
+        padding = both.kernel_size[0] // 2
+        summed = functional.conv3d(first, parts[0], both.bias, padding=padding)
+        summed = summed + functional.conv3d(second, parts[1], padding=padding)
+        features: Tensor = self.after(summed)
+        return features
 
 
 class TripleConvolution(nn.Sequential):

@@ -17,7 +17,7 @@ from torch import nn
 
 from napari_scutoid.network.device import out_of_memory
 from napari_scutoid.network.torch_backend import fold_batch_norm
-from napari_scutoid.network.unet import activate
+from napari_scutoid.network.unet import UNet3D, activate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,6 +108,8 @@ class OpenVinoBackend:
         self._shape: tuple[int, ...] = ()
         self._request: Any = None
         network = fold_batch_norm(module)
+        if isinstance(network, UNet3D):
+            network.take_apart()
         try:
             self._model = _converted(_Probabilities(network, config.outputs), _sample(config, 2))
             self._check(network, config, TOLERANCE[precision])

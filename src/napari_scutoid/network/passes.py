@@ -23,8 +23,10 @@ LARGEST = {"cpu": 8 * 2**20, "mps": 8 * 2**20, "xpu": 8 * 2**20, "cuda": 16 * 2*
 """Voxels in one pass, however much memory there is: a pass is what Cancel waits for, and larger ones gain nothing."""
 MEMORY_SHARE = 0.6
 """Share of the free memory that a pass may take; the rest is for the stack, the results and other programs."""
-FEATURES_AT_ONCE = {"torch": 3, "openvino": 2}
+FEATURES_AT_ONCE = {"torch": 3.0, "openvino": 2.0}
 """How many of the two finest levels' features a library holds at the peak, see `bytes_per_voxel`."""
+APART = 1.25
+"""The same of OpenVINO where it puts none side by side, see `unet.UNet3D.take_apart`."""
 MIRRORED = 8
 """Passes of a tile where its mirror images are averaged: each of the three axes either way."""
 
@@ -62,9 +64,12 @@ def bytes_per_voxel(architecture: Architecture, n_outputs: int, facts: DeviceFac
     """
     widths = [second for _, second in architecture.plan[:2]]
     half = facts.precision == "bf16"
+    at_once = FEATURES_AT_ONCE[facts.backend]
+    if facts.backend == "openvino" and architecture.name in ("UNet3D", "MiniUNet3D"):
+        at_once = APART
     # PyTorch computes the ends in single precision, see `torch_backend.keep_ends_precise`.
     ends = 4 * 2 * widths[0] if half and facts.backend == "torch" else 0
-    return FEATURES_AT_ONCE[facts.backend] * sum(widths) * (2 if half else 4) + ends + 16 * (n_outputs + 1)
+    return round(at_once * sum(widths) * (2 if half else 4)) + ends + 16 * (n_outputs + 1)
 
 
 def largest_pass(config: ModelConfig, facts: DeviceFacts, settings: Predict) -> int:
