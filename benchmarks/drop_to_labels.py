@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-scutoid"
 SAMPLE = "gland.mat"
+PATIENCE_S = 1800.0
 COLUMNS = {
     "stack": "",
     "opening": ".1f",
@@ -96,7 +97,9 @@ def _measured(file: str, folder: str) -> Row:
     _wait(lambda: segment.problem() is None and not segment.is_busy)
     times.append(time.perf_counter())
     segment.start()
-    _wait(lambda: bool(labels()) and not segment.is_busy)
+    _wait(lambda: not segment.is_busy)
+    if not labels():
+        raise SystemExit(f"no labels came of {file}")
     times.append(time.perf_counter())
     opening, waiting, segmenting = np.diff(times).tolist()
     cells = len(np.unique(labels()[0].data)) - 1
@@ -116,7 +119,10 @@ def _wait(done: Callable[[], bool]) -> None:
     """Let the window work until something is so, and has been drawn."""
     from qtpy.QtWidgets import QApplication
 
+    end = time.monotonic() + PATIENCE_S
     while not done():
+        if time.monotonic() > end:
+            raise SystemExit("the window did not come to an end")
         QApplication.processEvents()
         time.sleep(0.005)
     for _ in range(5):

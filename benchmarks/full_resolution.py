@@ -1,6 +1,6 @@
 """Stacks of 234 x 1024 x 1024 voxels from a file to labels: time and memory of each stage, in a process of its own.
 
-    python benchmarks/full_resolution.py [--only packed gland scale linear] [--work FOLDER] [--quick] [--json FILE]
+    python benchmarks/full_resolution.py [--only packed gland fine scale linear] [--work FOLDER] [--quick] [--json FILE]
 
 ======  ================================================================================================================
 packed  tissue that fills the stack, more than 20 000 cells
@@ -93,7 +93,8 @@ def main() -> None:
             whole = _stack(work, "packed", shape)
             for name, edge in LINEAR.items():
                 piece = [round(edge * n) for n in shape]
-                rows += _segmented(f"packed, {name}", _piece(work, whole, piece), imports, [])[-1:]
+                stages = _segmented(f"packed, {name}", _piece(work, whole, piece), imports, [])
+                rows += stages if name == "1/1" else stages[-1:]
     print(f"interpreter and libraries: {imports / GIB:.2f} GiB\n")
     show(TITLE, rows, COLUMNS)
     write_json(options.json, TITLE, rows)

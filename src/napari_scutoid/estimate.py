@@ -246,10 +246,12 @@ def estimate(
     on_disk = working > MOST_WHOLE  # see `pipeline`
     outputs = 0 if on_disk else 4 * len(config.outputs) * working
     at_once = max(passes) * bytes_per_voxel(config.architecture, len(config.outputs), facts)
+    # Weighted sums of tiles that do not fit together are in memory whatever the size, see `network.blend`.
+    blended = 4 * (len(config.outputs) + 1) * working if _sees_the_tile(config.architecture) else 0
     rescaled = 0 if on_disk or grid == tuple(shape) else 4 * working
     peak = HELD + max(
-        rescaled + outputs + (at_once if facts.device in OWN_MEMORY else 0),
-        rescaled + memory_for(working, recipe.watershed),
+        rescaled + outputs + blended + (at_once if facts.device in OWN_MEMORY else 0),
+        rescaled + blended + memory_for(working, recipe.watershed),
         rescaled + outputs + 4 * working + 4 * stack,
     )
     warnings = [] if settings.mode == "cell_size" else [distortion_warning(factors, voxel_size_um)]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
 BOUNDARY = "boundary"
+_MAP_BYTES = 2
+"""Of a voxel of a map that lies in a file."""
 NEEDED = (FOREGROUND, BOUNDARY)
 """Outputs of a model that cells are made from; without the first, everything is taken for tissue."""
 SEEDS = "seeds"
@@ -101,8 +103,9 @@ def begin(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Begun]:
 
 def rooms_for(begun: Begun, config: ModelConfig) -> list[Scratch] | None:
     """Return files for what the network will say of a large stack; None where that fits into memory."""
-    shape = begun.ready.volume.shape
-    return [_room(shape, np.float16) for _ in config.outputs] if is_large(shape) else None
+    shape, n = begun.ready.volume.shape, len(config.outputs)
+    others = (n - 1) * _MAP_BYTES * math.prod(shape)
+    return [_room(shape, np.float16, others) for _ in range(n)] if is_large(shape) else None
 
 
 def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
@@ -182,10 +185,10 @@ def is_large(shape: tuple[int, int, int]) -> bool:
     return math.prod(shape) > MOST_WHOLE
 
 
-def _room(shape: tuple[int, int, int], dtype: Any) -> Scratch:
+def _room(shape: tuple[int, int, int], dtype: Any, besides: int) -> Scratch:
     from napari_scutoid.io.scratch import Scratch
 
-    return Scratch(shape, dtype)
+    return Scratch(shape, dtype, besides=besides)
 
 
 def voxel_volume(working: Volume) -> float | None:
@@ -321,7 +324,8 @@ def _rescaled(
     _check_memory(volume, shape, recipe.watershed)
     if shape == volume.shape:
         return volume
-    room = _room(shape, np.float32) if is_large(shape) else None
+    maps = len(config.outputs) * _MAP_BYTES * math.prod(shape)
+    room = _room(shape, np.float32, maps) if is_large(shape) else None
     found = yield from rescaling(volume, shape, order=settings.order, anti_alias=settings.anti_alias, out=room)
     return found if room is None else replace(found, data=room.array("the rescaled stack"))
 

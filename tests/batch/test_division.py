@@ -225,13 +225,12 @@ def test_what_fails_for_good_is_told_and_resuming_computes_what_is_missing(study
     content = bytearray(damaged.read_bytes())
     content[7] ^= 1
     damaged.write_bytes(content)
-    before = {file: file.stat().st_mtime_ns for file in there[1:]}
     seen = computed(monkeypatch)
     hire(SharingCrew())
     n = sum(kind == "Computing" for kind, _ in crew.given)
     report, _ = shared(study, out, job, resume=True)
     assert states(report) == ["failed", "done", "skipped"]
-    assert len(seen) < n and 2 <= len(seen) and before
+    assert 2 <= len(seen) < n
     run(study / "stack1.h5", tmp_path / "alone", job)
     np.testing.assert_array_equal(result(out)[0], result(tmp_path / "alone")[0])
     assert not list(out.glob("*.parts"))
@@ -287,11 +286,14 @@ def test_cancelling_keeps_the_parts_that_are_done(study, tmp_path, model, hire, 
     for progress in steps:
         if progress.step.startswith("Predicting in") and progress.done == 2:
             steps.close()
-    assert crew.closed and len(list((out / "stack1_labels.h5.parts").glob("part_*.bin"))) >= 2
+    folder = out / "stack1_labels.h5.parts"
+    there = list(folder.glob("part_*.bin"))
+    n = int(there[0].name.split("_")[3])
+    assert crew.closed and 2 <= len(there) < n
     seen = computed(monkeypatch)
     hire(SharingCrew())
     assert states(shared(study, out, job, resume=True)[0]) == ["done"]
-    assert 0 < len(seen) < sum(kind == "Computing" for kind, _ in crew.given) + 100
+    assert 0 < len(seen) <= n - len(there)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"program": "1", "parts": 1e99}', b"\xff", b"[" * 10**5])

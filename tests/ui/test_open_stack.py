@@ -21,7 +21,7 @@ from napari_scutoid.ui.open_stack import CHOOSE_FIRST, NOT_YET, OpenStackWidget
 from napari_scutoid.ui.remembered import Opened, Remembered
 from napari_scutoid.ui.session_start import _walls_of
 from napari_scutoid.ui.stack_details import FROM_LAST_TIME
-from napari_scutoid.volume import Labels, Source, VoxelSize
+from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
 
 SHAPE = (6, 16, 20)
 SIZE = VoxelSize(0.5, 0.25, 0.25)
@@ -111,7 +111,11 @@ def test_image_and_labels_arrive_side_by_side(widget, viewer, program, qtbot):
 
 def test_a_map_of_walls_that_was_saved_with_labels_is_known_as_one(make, core, viewer, qtbot):
     listed = listing(*(DatasetInfo(name, SHAPE, "ZYX", "uint8", SIZE, "other", "") for name in ("boundary", "label")))
-    widget = make(dataclasses.replace(core, inspect=listed))
+
+    def open_volume(path, dataset, **choice):
+        return Volume(np.zeros(SHAPE, np.uint8), SIZE, source=Source(str(path), dataset))
+
+    widget = make(dataclasses.replace(core, inspect=listed, open_volume=open_volume))
     choose(qtbot, widget)
     for _ in range(2):
         widget.setValue(Opened(image="boundary", labels="label"))
@@ -121,6 +125,20 @@ def test_a_map_of_walls_that_was_saved_with_labels_is_known_as_one(make, core, v
     assert (layers.kind_of(walls), walls.visible) == ("probability", True)
     cells = viewer.layers["gland labels"]
     assert _walls_of(cells, [layer for layer in viewer.layers if layer is not cells]) is walls
+
+
+def test_a_map_that_was_made_of_a_stack_is_not_taken_for_it(widget, viewer, qtbot):
+    choose(qtbot, widget)
+    widget.open_button.click()
+    settle(qtbot, widget)
+    stack = layers.volume_of(viewer.layers["gland"])
+    made = stack.with_data(np.full(SHAPE, 0.5, np.float32), "predicted boundary")
+    viewer.layers.remove("gland")
+    walls = layers.add_probability(viewer, made, stack, "gland boundary")
+    widget.open_button.click()
+    settle(qtbot, widget)
+    assert (walls.data == 0.5).all()
+    assert layers.kind_of(viewer.layers["gland"]) == "image"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class StackPlan(BaseModel):
     program : str
         Version that made it.
     asked : dict
-        What it was made for, see `tasks.prepare`: another job needs another plan.
+        What it was made for, see `division.prepare`: another job needs another plan.
     stack : Stamp
         The file that it was made for.
     recipe, base, source_sha256, statistics, spacing, cell_size, warnings
@@ -183,9 +183,10 @@ def file_sha256(file: Path) -> str:
 def clear(folder: Path) -> None:
     """Remove a folder of parts; what somebody else has put into it stays."""
     with contextlib.suppress(OSError):
-        for file in folder.iterdir():
+        for file in list(folder.iterdir()):
             if _OURS.fullmatch(file.name) or _OURS_UNFINISHED.fullmatch(file.name):
-                file.unlink()
+                with contextlib.suppress(OSError):  # Windows keeps what a worker still has open
+                    file.unlink()
         folder.rmdir()
 
 

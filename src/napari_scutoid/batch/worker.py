@@ -90,10 +90,8 @@ def keep_to_cores(*, alone: bool = False) -> None:
     alone : bool
         While no other worker has anything to do.
     """
-    stated = os.environ.get(CORES, "")
-    if alone:
-        stated = os.environ.get(CORES_ALONE, stated)
-    cores = {int(core) for core in stated.split(",") if core.strip().isdigit()}
+    own = _cores_in(os.environ.get(CORES, ""))
+    cores = (_cores_in(os.environ.get(CORES_ALONE, "")) or own) if alone else own
     if hasattr(os, "sched_setaffinity"):
         if cores:
             with suppress(OSError):
@@ -103,7 +101,11 @@ def keep_to_cores(*, alone: bool = False) -> None:
     if "torch" not in sys.modules:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             if os.environ.get(name, "1") == "1":
-                os.environ[name] = str(len(cores) or os.cpu_count() or 1)
+                os.environ[name] = str(len(own or cores) or os.cpu_count() or 1)  # for good: not those of others
+
+
+def _cores_in(stated: str) -> set[int]:
+    return {int(core) for core in stated.split(",") if core.strip().isdigit()}
 
 
 def _check_same(task: Task) -> None:

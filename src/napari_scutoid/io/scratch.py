@@ -39,6 +39,8 @@ class Scratch:
         (z, y, x).
     dtype : dtype-like
         Of an element.
+    besides : int
+        Bytes that must be free for others, too: a file takes its room as it is written.
     folder : path, optional
         Where the file is; by default `scratch_dir`.
 
@@ -48,7 +50,9 @@ class Scratch:
         When the disk has no room for it, now or while it is written.
     """
 
-    def __init__(self, shape: Sequence[int], dtype: Any = np.float16, folder: Path | None = None) -> None:
+    def __init__(
+        self, shape: Sequence[int], dtype: Any = np.float16, folder: Path | None = None, *, besides: int = 0
+    ) -> None:
         z, y, x = shape
         self.shape: tuple[int, ...] = (z, y, x)
         self.dtype = np.dtype(dtype)
@@ -60,15 +64,16 @@ class Scratch:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_left(folder)
             nbytes, free = math.prod(self._counts) * self._block_bytes, shutil.disk_usage(folder).free
-            if nbytes > free:
-                raise _no_room(folder, f"{nbytes / 2**30:.1f} GiB are needed, and {free / 2**30:.1f} GiB are free")
+            if nbytes + besides > free:
+                needed = (nbytes + besides) / 2**30
+                raise _no_room(folder, f"{needed:.1f} GiB are needed, and {free / 2**30:.1f} GiB are free")
             path = folder / f"{_PREFIX}{os.getpid()}_{secrets.token_hex(4)}{_SUFFIX}"
             self._file: BinaryIO = path.open("x+b", buffering=0)  # closed with the array
+            weakref.finalize(self, _remove, self._file, path)
             self._file.truncate(nbytes)
         except OSError as error:
             raise _no_room(folder, error.strerror or str(error)) from error
         self._lock = threading.Lock()
-        weakref.finalize(self, _remove, self._file, path)
         # Where the system lets it, the name is gone at once: a killed program leaves nothing behind.
         with contextlib.suppress(OSError):
             path.unlink()
@@ -101,9 +106,11 @@ class Scratch:
         keys = key if isinstance(key, tuple) else (key,)
         keys = (*keys, *[slice(None)] * (3 - len(keys)))
         spans = [
-            range(n)[one] if isinstance(one, slice) else range(n)[one : one + 1]
+            range(n)[one] if isinstance(one, slice) else range(range(n)[one], range(n)[one] + 1)
             for n, one in zip(self.shape, keys, strict=True)
         ]
+        if any(span.step < 0 for span in spans):
+            raise ValueError(f"key must be integers or rising slices, not {key}")
         return spans, tuple(slice(None) if isinstance(one, slice) else 0 for one in keys)
 
     def _crossed(self, spans: Sequence[range]) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
@@ -124,11 +131,18 @@ class Scratch:
 
     def _block(self, number: int) -> NDArray[Any]:
         block = np.empty(BLOCK, self.dtype)
-        with self._lock:
-            self._file.seek(number * self._block_bytes)
-            read = self._file.readinto(block.data.cast("B"))  # type: ignore[attr-defined]  # a raw file has it
-        if read != self._block_bytes:
-            raise OSError(f"{self._file.name} ends too early")
+        try:
+            with self._lock:
+                self._file.seek(number * self._block_bytes)
+                read = self._file.readinto(block.data.cast("B"))  # type: ignore[attr-defined]  # a raw file has it
+            if read != self._block_bytes:
+                raise OSError("the file ends too early")
+        except OSError as error:
+            raise ScutoidError(
+                f"Intermediate results in {Path(self._file.name).parent} could not be read",
+                error.strerror or str(error),
+                "check that disk, and run it again",
+            ) from error
         return block
 
 

@@ -19,6 +19,10 @@ BLENDED = (
 )
 
 
+_PLANES = 16
+"""As many as a block of a file holds, see `io.scratch`."""
+
+
 def sees_the_tile(module: nn.Module) -> bool:
     """Whether a layer takes its statistics from the tile, so that tiles differ from one pass."""
     over_the_tile = (nn.GroupNorm, nn.InstanceNorm3d, nn.LayerNorm, nn.AdaptiveAvgPool3d)
@@ -60,9 +64,10 @@ class Blend:
 
     def write(self, target: Any) -> None:
         """Write the mean where there is one."""
-        for z in range(self.shape[0]):
-            covered = self.weight[z] > 0
-            for channel, total in enumerate(self.total[:, z]):
-                plane = np.asarray(target[channel][z])
-                plane[covered] = total[covered] / self.weight[z][covered]
-                target[channel][z] = plane
+        for z in range(0, self.shape[0], _PLANES):
+            weight = self.weight[z : z + _PLANES]
+            covered = weight > 0
+            for channel, total in enumerate(self.total[:, z : z + _PLANES]):
+                planes = np.array(target[channel][z : z + _PLANES])
+                planes[covered] = total[covered] / weight[covered]
+                target[channel][z : z + _PLANES] = planes

@@ -254,7 +254,7 @@ def predict_part(
         raise ScutoidError(
             "A part of the stack could not be computed",
             f"the memory does not suffice for a pass of {tiles[0].read.shape} voxels",
-            "state a smaller one (predict.memory_gb or predict.pass_voxels in the recipe), or close other programs",
+            "state a smaller one (predict.pass_voxels in the recipe), or close other programs",
         ) from None
 
 

@@ -155,9 +155,9 @@ class AlongZ:
                 made[:, y : y + rows] = apply_along(part, band, 0)
             self._out[self._written : until] = made
             self._written = until
-            needed = int(self._needs[until]) if until < len(self._needs) else n
+            needed = min(n, int(self._needs[until])) if until < len(self._needs) else n
             del self._held[: needed - self._first]
-            self._first = max(self._first, needed)
+            self._first = needed
 
 
 def _normalised(matrix: sparse.csr_array) -> sparse.csr_array:

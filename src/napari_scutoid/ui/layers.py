@@ -146,7 +146,9 @@ def image_options(shown: Shown, name: str) -> dict[str, Any]:
     }
 
 
-def add_probability(viewer: napari.Viewer, volume: Volume, image: Volume, name: str, *, visible: bool = False) -> Image:
+def add_probability(
+    viewer: napari.Viewer, volume: Volume, image: Volume, name: str, *, visible: bool = False, **metadata: Any
+) -> Image:
     """Add a probability map, hidden by default, so that it can be laid over the image by one click.
 
     Parameters
@@ -161,6 +163,8 @@ def add_probability(viewer: napari.Viewer, volume: Volume, image: Volume, name: 
         Name of the layer.
     visible : bool
         Whether it is shown at once.
+    metadata
+        More for the layer's metadata: ``part``, where it was opened from a file.
     """
     return viewer.add_image(
         volume.data,
@@ -169,7 +173,7 @@ def add_probability(viewer: napari.Viewer, volume: Volume, image: Volume, name: 
         colormap="magma",
         blending="additive",
         visible=visible,
-        metadata=_metadata(volume, "probability"),
+        metadata=_metadata(volume, "probability", **metadata),
         **grid(volume, within=image),
     )
 
@@ -263,7 +267,8 @@ def find_image(layers: Iterable[Layer], shown: Shown) -> Layer | None:
     """Return the layer made here that shows this data set, channel and time point of this file already, or None."""
     for layer in layers:
         if kind_of(layer) in ("image", "probability") and source_of(layer) == shown.volume.source:
-            if layer.metadata[METADATA].get("part", shown.part) == shown.part:
+            # Maps that were made here have the stack's own source, and no part.
+            if layer.metadata[METADATA].get("part", "none") == shown.part:
                 return layer
     return None
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PROBABILITIES = ("foreground", "boundary")
 """Data sets that this program writes beside labels."""
+_WRITTEN = ("u1", "f4")
 CHOOSE_FIRST = "Choose a file first, or drop one here."
 NOT_YET = "Nothing is opened yet, as the file leaves a choice: look at what is ticked, then press Open."
 OTHER_READER = "to look at a picture all the same, use File > Open with Plugin, and choose napari builtins"
@@ -283,10 +284,11 @@ class OpenStackWidget(Dock):
         words = [name, *(f"{what} {index}" for what, index in parts if index is not None)]
         layer = layers.find_image(self._viewer.layers, shown)
         if layer is None or layer.data.shape != shown.volume.shape:
-            source = shown.volume.source
-            if source is not None and source.dataset in PROBABILITIES:
-                name = f"{name} {source.dataset}"  # Correct looks for walls in a map of this name
-                return layers.add_probability(self._viewer, shown.volume, shown.volume, name, visible=True)
+            volume = shown.volume
+            dataset = "" if volume.source is None else volume.source.dataset
+            if dataset in PROBABILITIES and volume.dtype.str[1:] in _WRITTEN:
+                name = f"{name} {dataset}"  # Correct looks for walls in a map of this name
+                return layers.add_probability(self._viewer, volume, volume, name, visible=True, part=shown.part)
             return layers.add_image(self._viewer, shown, " ".join(words))
         layer.data = shown.volume.data
         layers.put_on_grid(layer, shown.volume)
