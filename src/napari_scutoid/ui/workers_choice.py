@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_scutoid.ui.editors import number_box
 
@@ -43,12 +43,14 @@ class WorkersChoice(QWidget):
         self.scheduler.setToolTip(SCHEDULER_TIP)
         self.share = QCheckBox("share each stack")
         self.share.setToolTip(SHARE_TIP)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
         row.addWidget(self.workers)
         row.addWidget(QLabel("on"))
         row.addWidget(self.scheduler, 1)
-        row.addWidget(self.share)
+        rows.addLayout(row)
+        rows.addWidget(self.share)
         self.workers.valueChanged.connect(self._on_changed)
         self.scheduler.textChanged.connect(self._on_changed)
         self.share.toggled.connect(self.valueChanged)
