@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_scutoid.network.config import Architecture, ModelConfig, Triple
+    from napari_scutoid.network.config import ModelConfig, Triple
     from napari_scutoid.network.device import DeviceFacts
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Rescale
@@ -222,7 +222,7 @@ def estimate(
     ValueError
         When the recipe needs what is not known.
     """
-    from napari_scutoid.network.passes import bytes_per_voxel
+    from napari_scutoid.network.passes import blending_bytes, bytes_per_voxel
     from napari_scutoid.steps.rescale import distortion_warning, rescaled_shape, target_factors
 
     recipe = settings_for(recipe, config)
@@ -246,12 +246,11 @@ def estimate(
     on_disk = working > MOST_WHOLE  # see `pipeline`
     outputs = 0 if on_disk else 4 * len(config.outputs) * working
     at_once = max(passes) * bytes_per_voxel(config.architecture, len(config.outputs), facts)
-    # Weighted sums of tiles that do not fit together are in memory whatever the size, see `network.blend`.
-    blended = 4 * (len(config.outputs) + 1) * working if _sees_the_tile(config.architecture) else 0
+    blended = blending_bytes(config, working)
     rescaled = 0 if on_disk or grid == tuple(shape) else 4 * working
     peak = HELD + max(
         rescaled + outputs + blended + (at_once if facts.device in OWN_MEMORY else 0),
-        rescaled + blended + memory_for(working, recipe.watershed),
+        rescaled + memory_for(working, recipe.watershed),
         rescaled + outputs + 4 * working + 4 * stack,
     )
     warnings = [] if settings.mode == "cell_size" else [distortion_warning(factors, voxel_size_um)]
@@ -298,18 +297,14 @@ def _timed() -> float:
 
 def _passes(grid: Triple, recipe: Recipe, config: ModelConfig, facts: DeviceFacts) -> list[int]:
     """Return the voxels of each pass, if tissue fills the stack."""
-    from napari_scutoid.network.passes import MIRRORED, grid_for, largest_pass, tiles_for
+    from napari_scutoid.network.passes import MIRRORED, blending_bytes, grid_for, largest_pass, tiles_for
 
     settings, architecture = recipe.predict, config.architecture
     cells = grid_for(grid, architecture, settings)
     wanted = np.ones(cells.counts, dtype=bool)
-    blended = _sees_the_tile(architecture)
+    blended = blending_bytes(config, 1) > 0
     tiles = tiles_for(wanted, cells, architecture, settings, largest_pass(config, facts, settings), blended=blended)
     return [tile.read.voxels for tile in tiles] * (MIRRORED if settings.flips else 1)
-
-
-def _sees_the_tile(architecture: Architecture) -> bool:
-    return architecture.norm == "group" or "g" in getattr(architecture.options, "order", "")
 
 
 def _misfit(settings: Rescale, factors: Sequence[float], cell_size: CellSize | None, config: ModelConfig) -> str | None:

@@ -321,7 +321,7 @@ def _rescaled(
     if settings.mode != "cell_size" and (warning := distortion_warning(factors, volume.voxel_size_um)):
         warnings.append(warning)
     shape = rescaled_shape(volume.shape, factors)
-    _check_memory(volume, shape, recipe.watershed)
+    _check_memory(volume, shape, recipe.watershed, config)
     if shape == volume.shape:
         return volume
     maps = len(config.outputs) * _MAP_BYTES * math.prod(shape)
@@ -330,12 +330,14 @@ def _rescaled(
     return found if room is None else replace(found, data=room.array("the rescaled stack"))
 
 
-def _check_memory(volume: Volume, shape: tuple[int, int, int], settings: Watershed) -> None:
+def _check_memory(volume: Volume, shape: tuple[int, int, int], settings: Watershed, config: ModelConfig) -> None:
     """Say now, and not when the system kills the program, that the memory does not suffice for a working grid."""
     from napari_scutoid.network.device import choose_device, free_memory
+    from napari_scutoid.network.passes import blending_bytes
     from napari_scutoid.steps.cells_blocks import memory_for
 
-    needed, free = memory_for(math.prod(shape), settings), free_memory(choose_device("cpu"))
+    voxels, free = math.prod(shape), free_memory(choose_device("cpu"))
+    needed = max(memory_for(voxels, settings), blending_bytes(config, voxels))
     if needed > free:
         raise ScutoidError(
             f"{volume.source or 'The stack'} cannot be segmented",

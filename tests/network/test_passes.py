@@ -5,7 +5,7 @@ import pytest
 
 from napari_scutoid.network.config import Architecture, ModelConfig
 from napari_scutoid.network.device import DeviceFacts
-from napari_scutoid.network.passes import bytes_per_voxel, grid_for, largest_pass, tiles_for
+from napari_scutoid.network.passes import blending_bytes, bytes_per_voxel, grid_for, largest_pass, tiles_for
 from napari_scutoid.recipe import Predict
 
 CONFIG = ModelConfig(name="tiny", architecture=Architecture(plan=((2, 3), (3, 4))))
@@ -45,3 +45,10 @@ def test_tiles_that_are_blended_see_more(tile):
     assert sum(t.read.voxels for t in blended) > sum(t.read.voxels for t in plain)
     (alone,) = tiles_for(wanted, grid, CONFIG.architecture, Predict(), 10**9, blended=True)
     assert alone.read.shape == (16, 64, 160)
+
+
+def test_tiles_that_do_not_fit_together_take_memory_for_the_whole_stack():
+    config = ModelConfig(name="x", architecture=Architecture(plan=((2, 3), (3, 4)), norm="batch"))
+    assert blending_bytes(config, 1000) == 0
+    grouped = config.model_copy(update={"architecture": Architecture(plan=((2, 3), (3, 4)), norm="group")})
+    assert blending_bytes(grouped, 1000) == 4000 * (len(config.outputs) + 1)

@@ -39,10 +39,10 @@ class Scratch:
         (z, y, x).
     dtype : dtype-like
         Of an element.
-    besides : int
-        Bytes that must be free for others, too: a file takes its room as it is written.
     folder : path, optional
         Where the file is; by default `scratch_dir`.
+    besides : int
+        Bytes that must be free for others, too: a file takes its room as it is written.
 
     Raises
     ------

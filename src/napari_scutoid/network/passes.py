@@ -72,6 +72,13 @@ def bytes_per_voxel(architecture: Architecture, n_outputs: int, facts: DeviceFac
     return round(at_once * sum(widths) * (2 if half else 4)) + ends + 16 * (n_outputs + 1)
 
 
+def blending_bytes(config: ModelConfig, voxels: int) -> int:
+    """Return the memory of the weighted sums of tiles that do not fit together, see `blend`; 0 where they do."""
+    architecture = config.architecture
+    sees_the_tile = architecture.norm == "group" or "g" in getattr(architecture.options, "order", "")
+    return 4 * (len(config.outputs) + 1) * voxels if sees_the_tile else 0
+
+
 def largest_pass(config: ModelConfig, facts: DeviceFacts, settings: Predict) -> int:
     """Return how many voxels one pass may have: as stated, or within a share of the free memory and the user's bound.
 
