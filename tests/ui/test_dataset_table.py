@@ -5,12 +5,27 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_scutoid.io.format import DatasetInfo, FileInfo
-from napari_scutoid.ui.dataset_choice import extent, guess, is_plain, layout_of, nbytes, stack_problem
-from napari_scutoid.ui.dataset_table import IMAGE, LABELS, NAME, PICTURE, DatasetTable
+from napari_scutoid.ui.dataset_choice import (
+    extent,
+    guess,
+    is_plain,
+    layout_of,
+    lies_over,
+    nbytes,
+    size_problem,
+    stack_problem,
+    tissue_of,
+)
+from napari_scutoid.ui.dataset_table import IMAGE, LABELS, NAME, PICTURE, WALLS, DatasetTable
+from napari_scutoid.volume import VoxelSize
 
 
-def dataset(name, shape=(6, 16, 20), axes="ZYX", dtype="uint16", kind="image", stated=True, **more):
-    return DatasetInfo(name, shape, axes, dtype, None, kind, "because", stated, **more)
+def dataset(name, shape=(6, 16, 20), axes="ZYX", dtype="uint16", kind="image", stated=True, size=None, **more):
+    return DatasetInfo(name, shape, axes, dtype, size, kind, "because", stated, **more)
+
+
+def walls(shape=(3, 5, 7), size=None, name="boundary"):
+    return dataset(name, shape, dtype="uint8", kind="other", size=size, full_scale=255)
 
 
 RAW, CELLS = dataset("raw"), dataset("group/cells", kind="labels")
@@ -25,7 +40,7 @@ def info(*datasets):
 def table(qtbot):
     table = DatasetTable()
     qtbot.addWidget(table)
-    table.setDatasets((RAW, CELLS, FLAT))
+    table.setDatasets((RAW, CELLS, FLAT, walls()))
     return table
 
 
@@ -35,7 +50,10 @@ def tick(table, row, column):
     item.setCheckState(Qt.CheckState.Unchecked if checked else Qt.CheckState.Checked)
 
 
-@pytest.mark.parametrize("value", [("raw", "group/cells"), ("raw", None), (None, "group/cells"), (None, None)])
+@pytest.mark.parametrize(
+    "value",
+    [("raw", "group/cells", "boundary"), ("raw", None, None), (None, "group/cells", None), (None, None, "boundary")],
+)
 def test_a_choice_comes_back_and_is_silent(table, value, qtbot):
     with qtbot.assertNotEmitted(table.valueChanged):
         table.setValue(value)
@@ -43,19 +61,23 @@ def test_a_choice_comes_back_and_is_silent(table, value, qtbot):
 
 
 def test_names_that_are_not_there_or_no_stacks_are_not_chosen(table):
-    table.setValue(("flat", "nothing"))
-    assert table.value() == (None, None)
+    table.setValue(("flat", "nothing", "raw"))
+    assert table.value() == (None, None, None)
 
 
 def test_a_tick_takes_the_place_of_another(table, qtbot):
-    table.setValue(("raw", "group/cells"))
+    table.setValue(("raw", "group/cells", None))
     with qtbot.waitSignal(table.valueChanged):
         tick(table, 1, IMAGE)
-    assert table.value() == ("group/cells", None)
+    assert table.value() == ("group/cells", None, None)
     tick(table, 1, IMAGE)
-    assert table.value() == (None, None)
+    assert table.value() == (None, None, None)
     tick(table, 0, LABELS)
-    assert table.value() == (None, "raw")
+    assert table.value() == (None, "raw", None)
+    tick(table, 3, WALLS)
+    assert table.value() == (None, "raw", "boundary")
+    tick(table, 3, IMAGE)
+    assert table.value() == ("boundary", "raw", None)
 
 
 def test_rows_tell_shape_axes_type_guess_and_why(table):
@@ -63,7 +85,9 @@ def test_rows_tell_shape_axes_type_guess_and_why(table):
     assert table.item(1, NAME + 1).text() == "labels\nuint16"
     assert "because" in table.item(1, NAME).toolTip()
     assert "one picture" in table.item(2, NAME).toolTip()
-    assert not table.item(2, IMAGE).flags() & Qt.ItemFlag.ItemIsUserCheckable
+    boxes = [(row, column) for row in range(4) for column in (IMAGE, LABELS, WALLS)]
+    tickable = [box for box in boxes if table.item(*box).flags() & Qt.ItemFlag.ItemIsUserCheckable]
+    assert tickable == [(0, IMAGE), (0, LABELS), (1, IMAGE), (1, LABELS), (3, IMAGE), (3, LABELS), (3, WALLS)]
 
 
 def test_a_picture_is_no_edit(table, qtbot):
@@ -74,9 +98,9 @@ def test_a_picture_is_no_edit(table, qtbot):
 
 
 def test_another_file_forgets_the_choice(table):
-    table.setValue(("raw", None))
+    table.setValue(("raw", None, None))
     table.setDatasets((dataset("raw"),))
-    assert table.value() == (None, None)
+    assert table.value() == (None, None, None)
     assert table.rowCount() == 1
 
 
@@ -104,12 +128,56 @@ def test_the_image_and_its_labels_are_guessed():
     assert (opened.image, opened.labels) == (None, "group/cells")
 
 
+def test_the_map_of_walls_that_was_saved_with_the_labels_is_guessed():
+    assert guess(info(walls(), CELLS)).walls == "boundary"
+    assert guess(info(RAW, CELLS, walls(name="maps/boundary"))).walls == "maps/boundary"
+    # No labels that it would help to correct, no probabilities, or another piece of the world.
+    assert guess(info(RAW, walls())).walls is None
+    assert guess(info(CELLS, dataset("boundary", kind="other"))).walls is None
+    cells = dataset("label", kind="labels", size=VoxelSize(1, 1, 1))
+    assert guess(info(cells, walls(size=VoxelSize(1, 1, 1)))).walls is None
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"),
+    [
+        (VoxelSize(6 / 3, 16 / 5, 20 / 7), True),
+        (VoxelSize(2, 3, 3), True),  # 15 and 21 of 16 and 20: as close as whole voxels allow
+        (VoxelSize(2, 3, 2), False),
+        (VoxelSize(4, 6, 6), False),
+        (None, True),
+    ],
+)
+def test_a_map_lies_over_what_has_the_same_extent(size, fits):
+    cells = dataset("label", kind="labels", size=VoxelSize(1, 1, 1))
+    assert lies_over(walls(size=size), cells) is fits
+    problem = size_problem(None, cells, walls(size=size), lambda one: one.axes)
+    assert problem is None if fits else "walls do not cover the same space as the labels" in problem
+    assert lies_over(walls(size=size), CELLS)  # whose voxel size nobody knows
+
+
+def test_only_walls_may_have_voxels_of_their_own():
+    def told(*chosen):
+        return size_problem(*chosen, lambda one: one.axes)
+
+    assert told(RAW, CELLS, walls()) is None
+    assert "tick it under Walls" in told(walls(), CELLS, None)
+    assert "not of one size (3 × 5 × 7 and 6 × 16 × 20)" in told(dataset("raw", (3, 5, 7)), CELLS, walls())
+
+
+def test_the_tissue_that_was_saved_with_walls_is_found_by_its_name_and_shape():
+    tissue = walls(name="foreground")
+    assert tissue_of(walls(), (RAW, walls(), tissue)) is tissue
+    assert tissue_of(walls((3, 5, 8)), (RAW, tissue)) is None
+
+
 @pytest.mark.parametrize(
     ("datasets", "plain"),
     [
         ((RAW,), True),
         ((RAW, CELLS), True),
         ((RAW, CELLS, dataset("lumen", kind="mask")), True),
+        ((RAW, CELLS, walls()), True),
         ((RAW, dataset("other")), False),
         ((RAW, dataset("small", (3, 4, 4), kind="labels")), False),
         ((CELLS,), False),

@@ -16,7 +16,7 @@ import numpy as np
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.steps.crop import cropping
 from napari_scutoid.steps.resampling import AlongZ, apply_along, coverage_matrix, interpolation_matrix, nearest_indices
-from napari_scutoid.steps.slabs import SLAB_BYTES, z_slabs
+from napari_scutoid.steps.slabs import SLAB_BYTES, slabs, z_slabs
 from napari_scutoid.volume import Origin, VoxelSize
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def rescaling(
                 block = apply_along(matrix, block, axis)
         along_z.add(block.astype(np.float32, copy=False))
         yield Progress("Rescaling", z.stop, volume.shape[0])
-    voxel_size, origin = _grid_after(volume, target)
+    voxel_size, origin = grid_after(volume, target)
     note = f"rescaled from {volume.shape} to {target} voxels (order {order}{', smoothed' if anti_alias else ''})"
     return volume.with_data(data, note, voxel_size_um=voxel_size, origin_um=origin)
 
@@ -173,16 +173,17 @@ def labels_to_shape(labels: Labels, shape: Sequence[int], *, method: LabelMethod
 def rescaling_labels(labels: Labels, shape: Sequence[int], *, method: LabelMethod = "nearest") -> Steps[Labels]:
     """Do the work of `labels_to_shape` as a job that reports progress and can be cancelled."""
     target = _checked_shape(shape)
-    if method not in ("nearest", "voting"):
-        raise ValueError(f"method must be 'nearest' or 'voting', not {method!r}")
+    _check_method(method)
     if target == labels.shape:
         return labels
-    resample = _nearest if method == "nearest" else _voting
-    voxel_size, origin = _grid_after(labels, target)
-    data = yield from resample(labels.data, target)
+    voxel_size, origin = grid_after(labels, target)
+    data = np.empty(target, np.uint32)
+    yield from rescaling_labels_into(labels, data, method=method)
     lumen = labels.lumen
     if lumen is not None:
-        lumen = (yield from resample(lumen.astype(np.uint32), target)).astype(bool)
+        cells = replace(labels, data=lumen.astype(np.uint32), lumen=None)
+        lumen = np.empty(target, bool)
+        yield from rescaling_labels_into(cells, lumen, method=method)
     return replace(
         labels,
         data=data,
@@ -191,6 +192,23 @@ def rescaling_labels(labels: Labels, shape: Sequence[int], *, method: LabelMetho
         origin_um=origin,
         history=(*labels.history, f"rescaled from {labels.shape} to {target} voxels ({method})"),
     )
+
+
+def rescaling_labels_into(labels: Labels, out: Any, *, method: LabelMethod = "nearest") -> Steps[None]:
+    """Resample the ids of labels into an array, piece by piece: the whole need not be in memory at any time.
+
+    Parameters
+    ----------
+    labels, method
+        As for `rescale_labels`.
+    out : array of a type that holds every id, shape (z, y, x)
+        Receives them on its own grid; each voxel is written once, and none is read.
+    """
+    _check_method(method)
+    if method == "voting" and out.shape != labels.shape:
+        yield from _voting(labels.data, out)
+    else:
+        yield from _nearest(labels.data, out)
 
 
 def crop(volume: Volume, slices: Sequence[slice]) -> Volume:
@@ -323,8 +341,8 @@ def _checked_order(order: int) -> Order:
     return cast("Order", order)
 
 
-def _grid_after(grid: Volume | Labels, shape: Shape) -> tuple[VoxelSize | None, Origin]:
-    """Voxel size and origin of the same extent cut into another number of voxels."""
+def grid_after(grid: Volume | Labels, shape: Shape) -> tuple[VoxelSize | None, Origin]:
+    """Return voxel size and origin of the same extent cut into another number of voxels (z, y, x)."""
     ratios = [n / m for n, m in zip(grid.shape, shape, strict=True)]
     if grid.voxel_size_um is None:
         return None, Origin(*((o + (r - 1) / 2) / r for o, r in zip(grid.origin_um, ratios, strict=True)))
@@ -333,29 +351,35 @@ def _grid_after(grid: Volume | Labels, shape: Shape) -> tuple[VoxelSize | None, 
     return size, Origin(*(o + s for o, s in zip(grid.origin_um, shift, strict=True)))
 
 
-def _nearest(labels: NDArray[np.uint32], shape: Shape) -> Steps[NDArray[np.uint32]]:
-    yield Progress(LABEL_STEP, 0, shape[0])
-    z, y, x = (nearest_indices(n, m) for n, m in zip(labels.shape, shape, strict=True))
-    return labels[np.ix_(z, y, x)]
+def _check_method(method: LabelMethod) -> None:
+    if method not in ("nearest", "voting"):
+        raise ValueError(f"method must be 'nearest' or 'voting', not {method!r}")
 
 
-def _voting(labels: NDArray[np.uint32], shape: Shape) -> Steps[NDArray[np.uint32]]:
+def _nearest(labels: NDArray[np.uint32], out: Any) -> Steps[None]:
+    z, y, x = (nearest_indices(n, m) for n, m in zip(labels.shape, out.shape, strict=True))
+    for slices, rows in slabs(out):
+        yield Progress(LABEL_STEP, slices.start, out.shape[0])
+        out[slices, rows] = labels[np.ix_(z[slices], y[rows], x)]
+
+
+def _voting(labels: NDArray[np.uint32], out: Any) -> Steps[None]:
     """Vote in bands of new slices, so that memory stays bounded."""
+    n_slices, *sides = out.shape
     by_z, by_y, by_x = (
-        interpolation_matrix(n, m) if m > n else coverage_matrix(n, m) for n, m in zip(labels.shape, shape, strict=True)
+        interpolation_matrix(n, m) if m > n else coverage_matrix(n, m)
+        for n, m in zip(labels.shape, out.shape, strict=True)
     )
     operators = (by_y.tocsc(), by_x.tocsc())
-    result = np.empty(shape, dtype=np.uint32)
     # Old slices count as well: few new ones may need the whole of a fine stack.
-    old_bytes = labels[0].nbytes * labels.shape[0] // shape[0]
-    thickness = max(1, SLAB_BYTES // max(result[0].nbytes, old_bytes))
-    for start in range(0, shape[0], thickness):
-        yield Progress(LABEL_STEP, start, shape[0])
+    new_bytes, old_bytes = math.prod(sides) * labels.itemsize, labels[0].nbytes * labels.shape[0] // n_slices
+    thickness = max(1, SLAB_BYTES // max(new_bytes, old_bytes))
+    for start in range(0, n_slices, thickness):
+        yield Progress(LABEL_STEP, start, n_slices)
         band = by_z[start : start + thickness].tocsc()
         reached = np.flatnonzero(np.diff(band.indptr))
         part = slice(int(reached[0]), int(reached[-1]) + 1)
-        result[start : start + thickness] = _vote(labels[part], (band[:, part], *operators))
-    return result
+        out[start : min(start + thickness, n_slices), :] = _vote(labels[part], (band[:, part], *operators))
 
 
 def _vote(labels: NDArray[np.uint32], operators: Sequence[sparse.csc_array]) -> NDArray[np.uint32]:

@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_scutoid.io.guess import of_kind
+from napari_scutoid.io.guess import last_name, of_kind
 from napari_scutoid.ui.remembered import Layout, Opened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from napari_scutoid.io.format import DatasetInfo, FileInfo
+
+WALLS, TISSUE = "boundary", "foreground"
+"""Maps of probabilities that this program writes beside labels."""
+_WRITTEN = ("u1", "f4")
+ONE_EXTENT = 0.75
+"""Of a coarse voxel: data sets whose ends differ by less cover one extent, as a working grid has whole voxels."""
 
 
 def stack_problem(dataset: DatasetInfo) -> str | None:
     """Return why a data set cannot be opened as a stack, or None."""
-    shape = " × ".join(str(length) for length in dataset.shape)
+    shape = _lengths(dataset.shape)
     if dataset.dtype.startswith("complex"):
         return f"“{dataset.path}” holds complex numbers: save their magnitude."
     if "Q" in dataset.axes:
@@ -29,11 +37,64 @@ def stack_problem(dataset: DatasetInfo) -> str | None:
 
 
 def guess(info: FileInfo) -> Opened:
-    """Return the first image and the labels that fit it; the labels alone where there is no image."""
+    """Return the first image, the labels that fit it, or any where there is no image, and their map of walls."""
     usable = [one for one in info.datasets if stack_problem(one) is None]
     image = next(iter(of_kind(usable, "image")), None)
-    labels = [one for one in of_kind(usable, "labels") if image is None or _extents(one) == _extents(image)]
-    return Opened(image=image.path if image else None, labels=labels[0].path if labels else None)
+    fitting = (one for one in of_kind(usable, "labels") if image is None or _extents(one) == _extents(image))
+    labels = next(fitting, None)
+    maps = (one for one in usable if labels is not None and is_map(one, WALLS) and lies_over(one, labels))
+    return Opened(image=_path(image), labels=_path(labels), walls=_path(next(maps, None)))
+
+
+def size_problem(
+    image: DatasetInfo | None,
+    labels: DatasetInfo | None,
+    walls: DatasetInfo | None,
+    axes_of: Callable[[DatasetInfo], str],
+) -> str | None:
+    """Return why data sets cannot lie over each other, or None; only a map of walls may have voxels of its own."""
+    if image is not None and labels is not None:
+        grids = extent(image, axes_of(image)), extent(labels, axes_of(labels))
+        if grids[0] != grids[1]:
+            if is_map(image, WALLS):
+                return f"“{image.path}” has voxels of its own, not those of the labels: tick it under Walls."
+            sizes = " and ".join(map(_lengths, grids))
+            return f"Image and labels are not of one size ({sizes}): tick others, or no labels."
+    below = labels or image
+    if walls is not None and below is not None and not lies_over(walls, below, (axes_of(walls), axes_of(below))):
+        what = "labels" if labels is not None else "image"
+        return f"The walls do not cover the same space as the {what}, by the voxel sizes in the file: tick no walls."
+    return None
+
+
+def is_map(dataset: DatasetInfo, name: str) -> bool:
+    """Whether a data set is the map of probabilities of this name, as this program writes it."""
+    if last_name(dataset.path) != name:
+        return False
+    return dataset.full_scale is not None or np.dtype(dataset.dtype).str[1:] in _WRITTEN
+
+
+def lies_over(one: DatasetInfo, other: DatasetInfo, axes: tuple[str, str] | None = None) -> bool:
+    """Whether two data sets cover one extent, whatever their voxels; taken to where either states no voxel size.
+
+    Parameters
+    ----------
+    one, other : DatasetInfo
+    axes : (str, str), optional
+        Names of their axes, where they were given.
+    """
+    names = axes or (one.axes, other.axes)
+    sizes = one.voxel_size_with(names[0]), other.voxel_size_with(names[1])
+    if sizes[0] is None or sizes[1] is None:
+        return True
+    along = zip(extent(one, names[0]), sizes[0], extent(other, names[1]), sizes[1], strict=True)
+    return all(abs(n * edge - m * step) <= ONE_EXTENT * max(edge, step) for n, edge, m, step in along)
+
+
+def tissue_of(walls: DatasetInfo, datasets: Iterable[DatasetInfo]) -> DatasetInfo | None:
+    """Return the map of tissue that was written with a map of walls, or None."""
+    found = (one for one in datasets if is_map(one, TISSUE) and (one.shape, one.axes) == (walls.shape, walls.axes))
+    return next(found, None)
 
 
 def is_plain(info: FileInfo) -> bool:
@@ -65,6 +126,14 @@ def nbytes(dataset: DatasetInfo, axes: str) -> int:
     """Return the bytes of one channel of one time point in memory."""
     itemsize = 4 if dataset.full_scale is not None else np.dtype(dataset.dtype).itemsize
     return math.prod(extent(dataset, axes)) * itemsize
+
+
+def _path(dataset: DatasetInfo | None) -> str | None:
+    return None if dataset is None else dataset.path
+
+
+def _lengths(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
 
 
 def _extents(dataset: DatasetInfo) -> tuple[int, int, int]:

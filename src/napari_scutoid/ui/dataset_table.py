@@ -1,4 +1,4 @@
-"""The data sets of a file, with pictures, and two ticks: which one is the image, and which are its labels."""
+"""The data sets of a file, with pictures, and ticks: which is the image, which its labels, which their map of walls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_scutoid.ui.dataset_choice import stack_problem
+from napari_scutoid.ui.dataset_choice import WALLS as MAP_OF_WALLS
+from napari_scutoid.ui.dataset_choice import is_map, stack_problem
 from napari_scutoid.ui.sections_view import pixmap_of
 
 if TYPE_CHECKING:
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
     from napari_scutoid.io.format import DatasetInfo
 
-HEADERS = ("", "Data set", "Looks like", "Image", "Labels")
-PICTURE, NAME, LOOKS, IMAGE, LABELS = range(5)
+HEADERS = ("", "Data set", "Looks like", "Image", "Labels", "Walls")
+PICTURE, NAME, LOOKS, IMAGE, LABELS, WALLS = range(6)
+TICKS = IMAGE, LABELS, WALLS
 SIDE = 40
 MOST_ROWS_SEEN = 4
 
-Chosen = tuple[str | None, str | None]
+Chosen = tuple[str | None, str | None, str | None]
 
 
 class DatasetTable(QTableWidget):
@@ -56,7 +58,11 @@ class DatasetTable(QTableWidget):
         header.setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(SIDE)
         self.setColumnWidth(PICTURE, SIDE + 4)
-        tips = {IMAGE: "Tick the stack that shall be segmented.", LABELS: "Tick its cells, if they are in the file."}
+        tips = {
+            IMAGE: "Tick the stack that shall be segmented.",
+            LABELS: "Tick its cells, if they are in the file.",
+            WALLS: "Tick the map of walls that was saved with the cells: Correct divides cells along it.",
+        }
         for column, tip in tips.items():
             title: Any = self.horizontalHeaderItem(column)
             title.setToolTip(tip)
@@ -80,13 +86,13 @@ class DatasetTable(QTableWidget):
         self._fit()
 
     def value(self) -> Chosen:
-        """Return the names of the image and of the labels, each None where none is chosen."""
-        return self._ticked(IMAGE), self._ticked(LABELS)
+        """Return the names of the image, of the labels and of the map of walls, each None where none is chosen."""
+        return self._ticked(IMAGE), self._ticked(LABELS), self._ticked(WALLS)
 
     def setValue(self, value: Chosen) -> None:
         """Choose data sets by name; what is not listed, or is no stack, is not chosen."""
         self.blockSignals(True)
-        for column, name in zip((IMAGE, LABELS), value, strict=True):
+        for column, name in zip(TICKS, value, strict=True):
             self._tick(column, name)
         self.blockSignals(False)
 
@@ -103,13 +109,14 @@ class DatasetTable(QTableWidget):
         shape = " × ".join(str(length) for length in dataset.shape)
         problem = stack_problem(dataset)
         name = dataset.path.rsplit("/", 1)[-1]
-        texts = ("", f"{name}\n{shape}  ({dataset.axes.lower()})", f"{dataset.guess}\n{dataset.dtype}", "", "")
+        texts = ("", f"{name}\n{shape}  ({dataset.axes.lower()})", f"{dataset.guess}\n{dataset.dtype}", "", "", "")
+        columns = () if problem else TICKS if is_map(dataset, MAP_OF_WALLS) else (IMAGE, LABELS)
         tip = f"{dataset.path}: {dataset.guess}, {dataset.reason}." + (f"\n{problem}" if problem else "")
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
             item.setToolTip(tip)
             item.setFlags(Qt.ItemFlag.ItemIsEnabled)
-            if column in (IMAGE, LABELS) and problem is None:
+            if column in columns:
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
                 item.setCheckState(Qt.CheckState.Unchecked)
                 item.setToolTip(f"Open {dataset.path} as {HEADERS[column].lower()}.")
@@ -133,15 +140,15 @@ class DatasetTable(QTableWidget):
                 item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
 
     def _on_ticked(self, item: QTableWidgetItem) -> None:
-        if item.column() not in (IMAGE, LABELS):
+        if item.column() not in TICKS:
             return
         if item.checkState() == Qt.CheckState.Checked:
             name = self._datasets[item.row()].path
-            other = LABELS if item.column() == IMAGE else IMAGE
             self.blockSignals(True)
             self._tick(item.column(), name)
-            if self._ticked(other) == name:
-                self._tick(other, None)
+            for other in TICKS:
+                if other != item.column() and self._ticked(other) == name:
+                    self._tick(other, None)
             self.blockSignals(False)
         self.valueChanged.emit()
 

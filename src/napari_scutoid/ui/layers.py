@@ -147,7 +147,13 @@ def image_options(shown: Shown, name: str) -> dict[str, Any]:
 
 
 def add_probability(
-    viewer: napari.Viewer, volume: Volume, image: Volume, name: str, *, visible: bool = False, **metadata: Any
+    viewer: napari.Viewer,
+    volume: Volume,
+    image: Volume | Labels,
+    name: str,
+    *,
+    visible: bool = False,
+    **metadata: Any,
 ) -> Image:
     """Add a probability map, hidden by default, so that it can be laid over the image by one click.
 
@@ -157,8 +163,8 @@ def add_probability(
         Where to add it.
     volume : Volume
         Values 0 to 1 (or 0 to 255 as uint8), possibly on a coarser grid.
-    image : Volume
-        The stack it was predicted from; it gives the grid a place where no voxel size is known.
+    image : Volume or Labels
+        The stack it was predicted from, or its cells; gives the grid a place where no voxel size is known.
     name : str
         Name of the layer.
     visible : bool
@@ -195,7 +201,7 @@ def labels_options(labels: Labels, name: str, **metadata: Any) -> dict[str, Any]
     }
 
 
-def grid(item: Volume | Labels, within: Volume | None = None) -> dict[str, Any]:
+def grid(item: Volume | Labels, within: Volume | Labels | None = None) -> dict[str, Any]:
     """Return scale, translate, units and axis labels of a layer.
 
     Without a voxel size the layer is in pixels: its own, or those of a volume that covers the same extent. A map of
@@ -210,9 +216,9 @@ def grid(item: Volume | Labels, within: Volume | None = None) -> dict[str, Any]:
     return {"scale": scale, "translate": origin, "units": (unit,) * 3, "axis_labels": AXES}
 
 
-def put_on_grid(layer: Layer, volume: Volume) -> None:
+def put_on_grid(layer: Layer, volume: Volume, within: Volume | Labels | None = None) -> None:
     """Give a layer the volume's grid, so that what is made from the volume lies exactly over the layer."""
-    for name, value in grid(volume).items():
+    for name, value in grid(volume, within).items():
         setattr(layer, name, value)
 
 

@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.io.guess import last_name
 from napari_scutoid.ui import layers, memory_choice, stack_jobs
 from napari_scutoid.ui.core import Core, look_into
-from napari_scutoid.ui.dataset_choice import extent, guess, is_plain, layout_of, nbytes, stack_problem
+from napari_scutoid.ui.dataset_choice import (
+    TISSUE,
+    WALLS,
+    extent,
+    guess,
+    is_map,
+    is_plain,
+    layout_of,
+    nbytes,
+    size_problem,
+    stack_problem,
+    tissue_of,
+)
 from napari_scutoid.ui.dataset_table import SIDE, DatasetTable
 from napari_scutoid.ui.dock import Dock, embolden, heading
 from napari_scutoid.ui.errands import Errands
@@ -30,9 +43,6 @@ if TYPE_CHECKING:
     from napari_scutoid.ui.remembered import Opened
     from napari_scutoid.ui.stack_jobs import StackAndLabels
 
-PROBABILITIES = ("foreground", "boundary")
-"""Data sets that this program writes beside labels."""
-_WRITTEN = ("u1", "f4")
 CHOOSE_FIRST = "Choose a file first, or drop one here."
 NOT_YET = "Nothing is opened yet, as the file leaves a choice: look at what is ticked, then press Open."
 OTHER_READER = "to look at a picture all the same, use File > Open with Plugin, and choose napari builtins"
@@ -116,25 +126,25 @@ class OpenStackWidget(Dock):
             self.panel.complain(error)
             return
         core, opened, size = self._core, self.value(), self.details.voxel_size.value()
-        image, labels = self._dataset(opened.image), self._dataset(opened.labels)
+        image, labels, maps = self._dataset(opened.image), self._dataset(opened.labels), self._maps()
         # What its pictures read would keep the stack waiting.
         self._errands.forget()
         self.panel.run(
             "Opening",
-            lambda: stack_jobs.open_both(core, file, opened, image, labels, size),
+            lambda: stack_jobs.open_both(core, file, opened, image, labels, size, maps),
             lambda result: self._on_opened(opened, result),
             otherwise=self._open_next,
         )
 
     def value(self) -> Opened:
         """Return what is chosen."""
-        image, labels = self.table.value()
-        chosen = {"image": image, "labels": labels, "in_memory": self.memory.value()}
+        image, labels, walls = self.table.value()
+        chosen = {"image": image, "labels": labels, "walls": walls, "in_memory": self.memory.value()}
         return self.details.value().model_copy(update=chosen)
 
     def setValue(self, opened: Opened) -> None:
         """Choose from the listed data sets; what does not fit them is not taken over."""
-        self.table.setValue((opened.image, opened.labels))
+        self.table.setValue((opened.image, opened.labels, opened.walls))
         self._on_chosen()
         self.details.setValue(opened)
         self._update()
@@ -147,16 +157,14 @@ class OpenStackWidget(Dock):
             return CHOOSE_FIRST
         if not self._info.datasets:
             return "This file holds no stack: choose another one."
-        image, labels = (self._dataset(name) for name in self.table.value())
+        image, labels, walls = map(self._dataset, self.table.value())
         if image is None and labels is None:
+            if walls is not None:
+                return f"Tick the labels of these walls, too; to look at “{walls.path}” alone, tick it under Image."
             problems = [stack_problem(one) for one in self._info.datasets]
             return problems[0] if all(problems) else "Tick the image to open, or labels."
-        if image is not None and labels is not None:
-            grids = extent(image, self._axes_of(image)), extent(labels, self._axes_of(labels))
-            if grids[0] != grids[1]:
-                sizes = " and ".join(" × ".join(map(str, grid)) for grid in grids)
-                return f"Image and labels are not of one size ({sizes}): tick others, or no labels."
-        return self.details.problem() or self.memory.problem()
+        problem = size_problem(image, labels, walls, self._axes_of)
+        return problem or self.details.problem() or self.memory.problem()
 
     # From a file's name to its data sets.
 
@@ -178,7 +186,7 @@ class OpenStackWidget(Dock):
         self.setValue(last or guess(info))
         number = len(info.datasets)
         text = f"{info.format} file, {number} data set{'' if number == 1 else 's'}."
-        known = last is not None and self.table.value() != (None, None)
+        known = last is not None and self.table.value() != (None, None, None)
         self.found.setText(text + (" Chosen as the last time for such a file." if known else ""))
         for dataset in info.datasets[:MOST_PICTURES]:
             self._ask_for_thumbnail(dataset)
@@ -207,7 +215,7 @@ class OpenStackWidget(Dock):
     # What follows from a choice.
 
     def _on_chosen(self) -> None:
-        image, labels = self.table.value()
+        image, labels, _ = self.table.value()
         self.details.setDataset(self._dataset(image) or self._dataset(labels))
         self.memory_part.setVisible(self.details.dataset() is not None)
         self._update()
@@ -215,8 +223,9 @@ class OpenStackWidget(Dock):
         self._update()
 
     def _update(self) -> None:
-        image, labels = (self._dataset(name) for name in self.table.value())
-        image_bytes = 0 if image is None else nbytes(image, self._axes_of(image))
+        image, labels, _ = map(self._dataset, self.table.value())
+        images = self._maps() if image is None else [image, *self._maps()]
+        image_bytes = sum(nbytes(one, self._axes_of(one)) for one in images)
         # Labels are corrected in place, so they are always read, as 32-bit numbers.
         label_bytes = 0 if labels is None else 4 * math.prod(extent(labels, self._axes_of(labels)))
         self.memory.setNeeds(image_bytes, label_bytes, memory_choice.free_memory())
@@ -270,30 +279,46 @@ class OpenStackWidget(Dock):
         name = "stack" if file is None else file.stem
         added = []
         if result.stack is not None:
-            added.append(self._show_image(result.stack, name))
+            added.append(self._show(result.stack, name))
+        maps = [self._show(shown, name, result.grid) for shown in result.maps]
         if result.labels is not None:
             added.append(layers.add_labels(self._viewer, result.labels, f"{name} labels", {}))
         layers.show_middle(self._viewer, added[0])
         self._viewer.layers.selection.active = added[0]
         self._viewer.canvas.overlays.scale_bar.visible = self.details.voxel_size.value() is not None
-        self.panel.say(f"Opened {' and '.join(layer.name for layer in added)}. Next: Plugins > Scutoid > Segment.")
+        opened_now = ", ".join(layer.name for layer in (*added, *maps))
+        following = "Segment" if result.labels is None else "Correct"
+        self.panel.say(f"Opened {opened_now}. Next: Plugins > Scutoid > {following}.")
         self._open_next()
 
-    def _show_image(self, shown: layers.Shown, name: str) -> Any:
+    def _show(self, shown: layers.Shown, name: str, over: Any = None) -> Any:
+        """Add an image, or a map of probabilities over a grid; renew the layer that shows the same already."""
+        layer = layers.find_image(self._viewer.layers, shown)
+        if layer is not None and layer.data.shape == shown.volume.shape:
+            layer.data = shown.volume.data
+            layers.put_on_grid(layer, shown.volume, over)
+            self._viewer.reset_view()
+            return layer
+        source = shown.volume.source
+        dataset = None if source is None else self._dataset(source.dataset)
+        if dataset is not None and (is_map(dataset, WALLS) or is_map(dataset, TISSUE)):
+            name = f"{name} {last_name(dataset.path)}"  # Correct looks for walls in a map of this name
+            # Where there is an image to look at, maps wait for a click, as those that Segment adds.
+            has_image = any(layers.kind_of(one) == "image" for one in self._viewer.layers)
+            seen = over is None or (is_map(dataset, WALLS) and not has_image)
+            return layers.add_probability(
+                self._viewer, shown.volume, over or shown.volume, name, visible=seen, part=shown.part
+            )
         parts = zip(("channel", "time"), shown.part, strict=True)
         words = [name, *(f"{what} {index}" for what, index in parts if index is not None)]
-        layer = layers.find_image(self._viewer.layers, shown)
-        if layer is None or layer.data.shape != shown.volume.shape:
-            volume = shown.volume
-            dataset = "" if volume.source is None else volume.source.dataset
-            if dataset in PROBABILITIES and volume.dtype.str[1:] in _WRITTEN:
-                name = f"{name} {dataset}"  # Correct looks for walls in a map of this name
-                return layers.add_probability(self._viewer, volume, volume, name, visible=True, part=shown.part)
-            return layers.add_image(self._viewer, shown, " ".join(words))
-        layer.data = shown.volume.data
-        layers.put_on_grid(layer, shown.volume)
-        self._viewer.reset_view()
-        return layer
+        return layers.add_image(self._viewer, shown, " ".join(words))
+
+    def _maps(self) -> list[DatasetInfo]:
+        """Return the map of walls, if one is chosen, and the map of tissue that was saved with it."""
+        image, _, name = self.table.value()
+        walls = self._dataset(name)
+        tissue = None if walls is None else tissue_of(walls, self.table.datasets())
+        return [one for one in (walls, tissue) if one is not None and one.path != image]
 
     def _open_next(self) -> None:
         if self._waiting:

@@ -56,7 +56,7 @@ class Opened(_Part):
 
     Parameters
     ----------
-    image, labels : str or None
+    image, labels, walls : str or None
         Names of data sets.
     axes : str or None
         Where they were given by hand.
@@ -70,6 +70,7 @@ class Opened(_Part):
 
     image: Name | None = None
     labels: Name | None = None
+    walls: Name | None = None
     axes: Annotated[str, Field(max_length=5, pattern="^[TCZYX]*$")] | None = None
     channel: Annotated[int, Field(ge=0)] = 0
     time: Annotated[int, Field(ge=0)] = 0

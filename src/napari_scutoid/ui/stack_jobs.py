@@ -12,6 +12,7 @@ from napari_scutoid.progress import Progress
 from napari_scutoid.ui import layers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,10 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StackAndLabels:
-    """What was opened; at least one of the two is there."""
+    """What was opened: a stack, its labels, or both; and maps of probabilities that lie over them."""
 
     stack: Shown | None
     labels: Labels | None
+    maps: tuple[Shown, ...] = ()
+
+    @property
+    def grid(self) -> Volume | Labels | None:
+        """Whose extent the maps cover."""
+        return self.labels if self.stack is None else self.stack.volume
 
 
 def thumbnail(core: Core, file: Path, file_format: str, dataset: DatasetInfo, side: int) -> Steps[NDArray | None]:
@@ -65,8 +72,9 @@ def open_both(
     image: DatasetInfo | None,
     labels: DatasetInfo | None,
     voxel_size_um: VoxelSize | None,
+    maps: Sequence[DatasetInfo] = (),
 ) -> Steps[StackAndLabels]:
-    """Open an image, labels, or both.
+    """Open an image, labels, or both, and maps of probabilities with them.
 
     Parameters
     ----------
@@ -80,7 +88,11 @@ def open_both(
         The chosen data sets; labels beside an image lie on its grid.
     voxel_size_um : VoxelSize or None
         What the user left in the boxes; None is unknown.
+    maps : sequence of DatasetInfo
+        Put over the image, else over the labels: a map covers all of it, with voxels of its own.
     """
+    from napari_scutoid.steps.rescale import grid_after
+
     shown: Shown | None = None
     yield Progress("Opening the stack")
     _load_napari()
@@ -91,11 +103,7 @@ def open_both(
         by_hand = None if voxel_size_um == image.voxel_size_with(axes) else voxel_size_um
         volume = core.open_volume(file, image.path, voxel_size_um=by_hand, axes=opened.axes, **part)
         volume = layers.with_voxel_size(volume, voxel_size_um)
-        if not opened.in_memory:
-            from napari_scutoid.io.local_copy import local_copy
-
-            volume = yield from local_copy(volume)
-        shown = yield from layers.load(volume, (part["channel"], part["time"]), in_memory=opened.in_memory)
+        shown = yield from _read(volume, part, opened)
     found: Labels | None = None
     if labels is not None:
         yield Progress("Reading the labels")
@@ -105,7 +113,27 @@ def open_both(
         found = core.open_labels(file, labels.path, time=time, axes=given)
         grid: Volume | Labels = found if shown is None else shown.volume
         found = replace(found, voxel_size_um=voxel_size_um, origin_um=grid.origin_um)
-    return StackAndLabels(shown, found)
+    result = StackAndLabels(shown, found)
+    over = image or labels
+    for one in maps:
+        if result.grid is None or over is None:
+            raise ValueError("maps need an image or labels to lie over")
+        given = opened.axes if len(one.shape) == len(over.shape) else None
+        part = _part_of(given or one.axes, opened)
+        volume = core.open_volume(file, one.path, voxel_size_um=None, axes=given, **part)
+        size, origin = grid_after(result.grid, volume.shape)
+        made = yield from _read(replace(volume, voxel_size_um=size, origin_um=origin), part, opened)
+        result = replace(result, maps=(*result.maps, made))
+    return result
+
+
+def _read(volume: Volume, part: dict[str, int | None], opened: Opened) -> Steps[Shown]:
+    """Read a volume into memory, or make sure that it can be read slice by slice."""
+    if not opened.in_memory:
+        from napari_scutoid.io.local_copy import local_copy
+
+        volume = yield from local_copy(volume)
+    return (yield from layers.load(volume, (part["channel"], part["time"]), in_memory=opened.in_memory))
 
 
 def _load_napari() -> None:
