@@ -104,3 +104,23 @@ def test_compiled_maxima_and_passes_are_those_of_flooding(monkeypatch, sigma, wo
             kept = [standing_out(found, prominence=prominence) for found in (compiled, reference)]
             assert 0 < kept[1].max() < reference.seeds.max()
             np.testing.assert_array_equal(*kept)
+
+
+def test_a_wall_as_high_as_the_maximum_beside_it_ends_the_way():
+    smooth, distance = np.array([[[2, 2, 1]]], np.float32), np.array([[[1, 0, 1]]], np.float32)
+    seeds, pairs, passes = seeds_compiled.maxima_and_passes(smooth, distance, 0.0, with_passes=True)
+    assert seeds.tolist() == [[[1, 0, 0]]]
+    assert pairs.size == passes.size == 0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4))
+def test_maxima_of_coarse_heights_are_those_of_the_definition(seed, levels):
+    from skimage.morphology import local_maxima
+
+    rng = np.random.default_rng(seed)
+    smooth = rng.integers(1, levels + 1, (3, 4, 5)).astype(np.float32)
+    distance = (rng.random(smooth.shape) > 0.3).astype(np.float32)
+    smooth[0, 0, 0] = levels + 1  # scikit-image finds no maximum in a constant image
+    expected = local_maxima(smooth, connectivity=3) & (distance > 0)
+    seeds, _, _ = seeds_compiled.maxima_and_passes(smooth, distance, 0.0, with_passes=True)
+    np.testing.assert_array_equal(seeds > 0, expected)

@@ -213,7 +213,8 @@ def _follow(ways, basins, first, last):  # type: ignore[no-untyped-def]
     steps = np.array([0, -plane, -nx, -1, 1, nx, plane, 0])
     line, way = basins.ravel(), ways.ravel()
     for start in range(first * plane, last * plane):
-        if way[start] == 0 or line[start] != 0:
+        # A voxel on a wall has no way, but may be marked as visited: as high, without its sign, as a maximum beside it.
+        if way[start] & _SUMMIT == 0 or line[start] != 0:
             continue
         at = start
         while line[at] == 0:
