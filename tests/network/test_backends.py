@@ -11,6 +11,7 @@ from tiny_network import model
 from torch import nn
 
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.network import device as device_module
 from napari_scutoid.network import openvino_backend
 from napari_scutoid.network.backends import make_backend
 from napari_scutoid.network.config import (
@@ -21,6 +22,7 @@ from napari_scutoid.network.config import (
     Output,
     Pytorch3dunet,
 )
+from napari_scutoid.network.device import NO_BF16
 from napari_scutoid.network.openvino_backend import NotConverted, OpenVinoBackend
 from napari_scutoid.network.predict import predict
 from napari_scutoid.network.speed import seconds_per_voxel
@@ -162,6 +164,7 @@ def test_an_openvino_that_does_not_load_is_told(monkeypatch):
 
 @pytest.mark.parametrize("native", [True, False])
 def test_bf16_is_openvinos_only_where_the_processor_has_it(monkeypatch, native):
+    monkeypatch.setattr(device_module, "known_gain", lambda *_: 0.9)
     monkeypatch.setattr(openvino_backend, "has_bf16", lambda device: native)
     module, config = model()
     facts = make_backend(module, config, settings(precision="auto"))[1]
@@ -170,8 +173,24 @@ def test_bf16_is_openvinos_only_where_the_processor_has_it(monkeypatch, native):
     assert (facts.backend, facts.precision) == ("openvino" if native else "torch", "bf16")
     if not native:
         assert "OpenVINO has no bf16" in facts.why
-        with pytest.raises(ScutoidError, match="no bf16"):
-            make_backend(module, config, settings(precision="bf16", backend="openvino"))
+    assert not facts.warnings
+
+
+@pytest.mark.parametrize("backend", ["auto", "openvino"])
+def test_a_recipe_from_a_computer_with_bf16_is_computed_all_the_same(monkeypatch, backend):
+    monkeypatch.setattr(openvino_backend, "has_bf16", lambda device: False)
+    monkeypatch.setattr(device_module, "known_gain", lambda *_: 0.01)
+    module, config = model()
+    facts = make_backend(module, config, settings(precision="bf16", backend=backend))[1]
+    assert (facts.backend, facts.precision, facts.warnings) == ("openvino", "fp32", (NO_BF16,))
+    assert "would take hours" in facts.why and "OpenVINO has no" not in facts.why
+    data = np.random.default_rng(0).random((8, 16, 16), np.float32)
+    plain, found = (
+        drain(predict(module, config, data, AsItIs(), settings(precision=precision, backend=backend)))
+        for precision in ("fp32", "bf16")
+    )
+    assert (found.precision, found.warnings, plain.warnings) == ("fp32", (NO_BF16,), ())
+    np.testing.assert_array_equal(found.probabilities, plain.probabilities)
 
 
 def test_what_is_not_there_is_told(monkeypatch):

@@ -8,6 +8,7 @@ import torch
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.network import device as device_module
 from napari_scutoid.network.device import (
+    NO_BF16,
     choose_device,
     choose_precision,
     describe_device,
@@ -37,9 +38,21 @@ def test_a_missing_device_is_refused():
         choose_device("cuda")
 
 
-def test_stated_precision_is_not_measured(gains):
+def test_what_every_device_has_is_not_measured(gains):
     assert choose_precision("fp32", CPU) == "fp32"
-    assert choose_precision("bf16", CPU) == "bf16"
+    assert choose_precision("bf16", torch.device("cuda")) == "bf16"
+
+
+@pytest.mark.parametrize(("gain", "precision"), [(2.9, "bf16"), (0.5, "bf16"), (0.01, "fp32")])
+def test_bf16_that_would_take_hours_gives_way(gains, tmp_path, gain, precision):
+    cache = tmp_path / "gain.json"
+    gains.append(gain)
+    assert choose_precision("bf16", CPU, cache=cache) == precision
+    facts = describe_device("cpu", "bf16", "torch", cache=cache)
+    assert (facts.precision, facts.warnings) == (precision, () if precision == "bf16" else (NO_BF16,))
+    words = "16-bit: as you chose." if precision == "bf16" else "32-bit: bf16, as you chose, would take hours here."
+    assert words in facts.why
+    assert not describe_device("cpu", "auto", "torch", cache=cache).warnings
 
 
 @pytest.mark.parametrize(("gain", "precision"), [(3.0, "bf16"), (1.01, "fp32"), (0.2, "fp32")])

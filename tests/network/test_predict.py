@@ -12,8 +12,9 @@ from torch import nn
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.scratch import Scratch
+from napari_scutoid.network.blend import BLENDED
 from napari_scutoid.network.config import Architecture, Output
-from napari_scutoid.network.device import DeviceFacts
+from napari_scutoid.network.device import NO_BF16, DeviceFacts
 from napari_scutoid.network.passes import MEMORY_SHARE, bytes_per_voxel, halo_for
 from napari_scutoid.network.predict import predict
 from napari_scutoid.network.unet import activate, receptive_field
@@ -118,12 +119,21 @@ def test_the_model_is_left_as_it_was():
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
 
 
-def test_bf16_stays_close():
+def test_bf16_stays_close(monkeypatch):
+    monkeypatch.setattr("napari_scutoid.network.device.known_gain", lambda *_: 2.0)
     module, config = model()
     data = stack(8, 24, 24)
     prediction = drain(predict(module, config, data, Halved(), PLAIN.model_copy(update={"precision": "bf16"})))
     assert prediction.precision == "bf16"
     assert np.abs(prediction.probabilities - untiled(module, config, data)).max() < 0.05
+
+
+def test_bf16_that_would_take_hours_is_computed_in_fp32_and_told(monkeypatch):
+    monkeypatch.setattr("napari_scutoid.network.device.known_gain", lambda *_: 0.01)
+    module, config = model(norm="group")
+    asked = PLAIN.model_copy(update={"precision": "bf16", "tile": (8, 16, 16)})
+    prediction = drain(predict(module, config, stack(8, 24, 24), Halved(), asked))
+    assert (prediction.precision, prediction.warnings) == ("fp32", (NO_BF16, BLENDED))
 
 
 class Forgetful(nn.Module):

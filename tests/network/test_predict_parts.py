@@ -10,6 +10,7 @@ from tiny_network import model
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.network.config import Output
+from napari_scutoid.network.device import NO_BF16
 from napari_scutoid.network.predict import gather, plan_passes, predict, predict_part
 from napari_scutoid.network.validate import AsItIs
 from napari_scutoid.progress import drain
@@ -66,6 +67,20 @@ def test_parts_together_are_the_whole(monkeypatch, norm, is_gated, changes):
     for name in whole.__slots__:
         if name != "probabilities":
             assert getattr(found, name) == getattr(whole, name), name
+
+
+def test_parts_are_not_computed_in_two_precisions(monkeypatch):
+    module, config = model()
+    data = stack()
+    monkeypatch.setattr("napari_scutoid.network.device.known_gain", lambda *_: 2.0)
+    plan = drain(plan_passes(module, config, data, PLAIN.model_copy(update={"precision": "bf16"})))
+    assert plan.settings.precision == "bf16"
+    # Another computer.
+    monkeypatch.setattr("napari_scutoid.network.device.known_gain", lambda *_: 0.01)
+    with pytest.raises(ScutoidError, match="the other parts are computed in bf16"):
+        drain(predict_part(module, config, data, AsItIs(), plan, slice(0, 2), print))
+    plan = drain(plan_passes(module, config, data, PLAIN.model_copy(update={"precision": "bf16"})))
+    assert (plan.settings.precision, plan.warnings) == ("fp32", (NO_BF16,))
 
 
 def test_a_part_is_not_cut_smaller_where_the_memory_does_not_suffice():

@@ -24,6 +24,10 @@ ENOUGH_S = 0.5
 """How long a block is timed."""
 WORTH_IT = 1.1
 """bf16 must be this many times faster: a smaller gain is not worth its rounding."""
+NO_BF16 = (
+    "The settings ask for bf16, which this computer has no instructions for: the network was computed in fp32. That "
+    "has more digits, so cells may differ a little from those of a computer that has bf16."
+)
 
 
 def choose_device(setting: str = "auto") -> torch.device:
@@ -69,7 +73,7 @@ def choose_backend(setting: str, device: torch.device, precision: str = "auto") 
         Auto takes OpenVINO where it is installed and a processor computes that it is made for.
     device : torch.device
     precision : {"auto", "fp32", "bf16"}
-        As it is asked for.
+        As it is asked for. Auto does not take OpenVINO for a bf16 that it does not have there, as PyTorch may.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def choose_backend(setting: str, device: torch.device, precision: str = "auto") 
         raise _no_backend(setting, f"{NAMES[setting]} does not compute on the device {device.type}")
     if setting == "torch" or only == "torch":
         return "torch", ""
-    problem = _problem_of_openvino(device, precision)
+    problem = _problem_of_openvino(device, precision if setting == "auto" and only is None else "auto")
     if problem is None and (setting == "openvino" or only or platform.machine().lower() in ("x86_64", "amd64")):
         return "openvino", "OpenVINO is installed and computes." if setting == "auto" else ""
     if setting == "openvino" or only:
@@ -122,6 +126,12 @@ def choose_precision(
 
     For PyTorch that is measured. OpenVINO says whether the device has instructions for it.
 
+    A bf16 that is stated is taken, unless this computer would imitate it step by step, in hours for minutes: then fp32
+    is. A recipe travels: bf16 stands in it because the computer where its command line was copied has it, and nobody
+    wants fewer digits for their own sake. fp32 is what bf16 comes close to, so the person gets the result, with
+    `NO_BF16` among its warnings and fp32 in its provenance, and where the recipe came from it gives the labels of then.
+    (Training refuses instead: there is nothing yet to be repeated, and its person is at hand.)
+
     Parameters
     ----------
     setting : {"auto", "fp32", "bf16"}
@@ -133,12 +143,12 @@ def choose_precision(
     """
     if setting == "fp32":
         return "fp32"
-    if setting == "bf16":
-        return "bf16"
     if backend == "openvino":
         from napari_scutoid.network.openvino_backend import has_bf16
 
         return "bf16" if has_bf16(device) else "fp32"
+    if setting == "bf16":
+        return "fp32" if device.type == "cpu" and known_gain(device, cache) < HOPELESS else "bf16"
     if device.type == "mps":  # its bf16 depends on the system's version, and fails rather than falls back
         return "fp32"
     return "bf16" if known_gain(device, cache) >= WORTH_IT else "fp32"
@@ -161,6 +171,8 @@ class DeviceFacts:
         Why this device, this precision and this backend, in words.
     backend : {"torch", "openvino"}
         The library that computes.
+    warnings : tuple of str
+        What a person should know about a result that is computed so.
     """
 
     device: str
@@ -169,6 +181,7 @@ class DeviceFacts:
     precision: Precision
     why: str
     backend: BackendName = "torch"
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name}, {self.free_bytes / 1e9:.1f} GB of memory free. {self.why}"
@@ -195,8 +208,13 @@ def describe_device(
     device = choose_device(setting)
     library, note = choose_backend(backend, device, precision)
     chosen = choose_precision(precision, device, library, cache=cache)
+    is_lacking = precision not in ("auto", chosen)
+    if is_lacking:  # and with it what may have spoken against OpenVINO
+        library, note = choose_backend(backend, device, chosen)
     digits = "16-bit" if chosen == "bf16" else "32-bit"
-    if precision != "auto":
+    if is_lacking:
+        reason = "bf16, as you chose, would take hours here"
+    elif precision != "auto":
         reason = "as you chose"
     elif library == "openvino":
         reason = f"this device has {'' if chosen == 'bf16' else 'no '}bf16"
@@ -211,7 +229,8 @@ def describe_device(
         words.append("No graphics card that PyTorch can use was found.")
     if note:
         words.append(note)
-    return DeviceFacts(device.type, _name(device), free_memory(device), chosen, " ".join(words), library)
+    warnings = (NO_BF16,) if is_lacking else ()
+    return DeviceFacts(device.type, _name(device), free_memory(device), chosen, " ".join(words), library, warnings)
 
 
 def _name(device: torch.device) -> str:

@@ -112,6 +112,8 @@ class Plan:
         What the gate says, one element per cell of the grid.
     blended : bool
         Whether the tiles do not fit together exactly, see `blend`.
+    warnings : tuple of str
+        What a person should know about these choices.
     """
 
     shape: Triple
@@ -120,6 +122,7 @@ class Plan:
     largest: int
     wanted: NDArray[np.bool_]
     blended: bool
+    warnings: tuple[str, ...] = ()
 
     def grid(self, config: ModelConfig) -> Grid:
         """Return what the gate decided on."""
@@ -246,7 +249,13 @@ def predict_part(
     tiles = plan.tiles(config)
     job = _job(config, plan, data, statistics)
     job.overlap = plan.overlap(config, tiles)
-    backend, _ = make_backend(module, config, plan.settings)
+    backend, facts = make_backend(module, config, plan.settings)
+    if facts.precision != plan.settings.precision:
+        raise ScutoidError(
+            "A part of the stack could not be computed",
+            f"the other parts are computed in {plan.settings.precision}, which this computer has no instructions for",
+            "state fp32 (predict.precision in the recipe), or use computers that are alike",
+        )
     try:
         yield from run_tiles(job, tiles[part], backend, plan.settings, write)
     except MemoryError:
@@ -297,7 +306,8 @@ def _decided(module: nn.Module, config: ModelConfig, data: ArrayLike, settings: 
     wanted = yield from wanted_tiles(data, grid_for((z, y, x), config.architecture, settings), config, settings)
     chosen = {"device": facts.device, "backend": facts.backend, "precision": facts.precision}
     settings = settings.model_copy(update=chosen)
-    return Plan((z, y, x), settings, facts.why, largest, wanted, sees_the_tile(module)), backend
+    blended = sees_the_tile(module)
+    return Plan((z, y, x), settings, facts.why, largest, wanted, blended, facts.warnings), backend
 
 
 def _job(
@@ -337,7 +347,7 @@ def _finished(job: TileJob, config: ModelConfig, plan: Plan, tiles: Sequence[Til
         precision=cast("Precision", used.precision),
         backend=cast("BackendName", used.backend),
         why=plan.why,
-        warnings=() if job.blend is None else (BLENDED,),
+        warnings=plan.warnings if job.blend is None else (*plan.warnings, BLENDED),
     )
 
 

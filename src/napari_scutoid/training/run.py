@@ -237,10 +237,12 @@ def training_precision(recipe: TrainRecipe, device: Any) -> TrainingPrecision:
                 "set optimise.precision to auto",
             )
         return "fp16"
-    if asked == "bf16" and device.type == "cpu" and known_gain(device) < HOPELESS:
-        raise ScutoidError(
-            "The network cannot be trained in bf16",
-            "this processor has no instructions for it, and would take hours for what takes minutes in fp32",
-            "set optimise.precision to auto",
-        )
+    if asked == "bf16":
+        if device.type == "cpu" and known_gain(device) < HOPELESS:
+            raise ScutoidError(
+                "The network cannot be trained in bf16",
+                "this processor has no instructions for it, and would take hours for what takes minutes in fp32",
+                "set optimise.precision to auto",
+            )
+        return "bf16"
     return choose_precision(asked, device)
