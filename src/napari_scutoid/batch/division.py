@@ -210,7 +210,7 @@ def _planned(task: Preparing, job: BatchJob, folder: Path, stamp: Stamp, asked: 
         statistics=begun.ready.statistics,
         spacing=begun.ready.spacing,
         cell_size=begun.ready.cell_size,
-        warnings=begun.ready.warnings,
+        warnings=(*begun.ready.warnings, *passes.warnings),
         shape=working.shape,
         voxel_size_um=working.voxel_size_um,
         origin_um=working.origin_um,
