@@ -123,6 +123,9 @@ def test_once_all_was_looked_at_again_nothing_tells_in_which_order(steps):
             {cell: fresh.odds(cell).wrong for cell in fresh.cells}
         )
         assert sorted(found.cells) == own.index.cells.tolist()
+        afresh = Review(own, found)
+        assert review._order == afresh._order
+        afresh.close()
     finally:
         review.close()
         own.close()

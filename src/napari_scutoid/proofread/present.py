@@ -11,7 +11,7 @@ from napari_scutoid.proofread.change import UNTOUCHED
 from napari_scutoid.proofread.journal_file import damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,8 +63,14 @@ class Present:
             else:
                 self.states[state.cell] = state.after
 
-    def catch_up(self, journal: Journal) -> Steps[None]:
+    def catch_up(self, journal: Journal, heard: Callable[[int, Change], None] | None = None) -> Steps[None]:
         """Do all edits up to a journal's head again, from what it stored of them.
+
+        Parameters
+        ----------
+        journal : Journal
+        heard : callable, optional
+            Takes the number of each step and what it changed, after it was done.
 
         Raises
         ------
@@ -80,6 +86,8 @@ class Present:
                 self.check(change)
                 self.apply(change)
                 made.append(step)
+                if heard is not None:
+                    heard(step, change)
         except BaseException as error:
             self.take_back(journal, made)
             if isinstance(error, ValueError):

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_scutoid.errors import ScutoidError
+from napari_scutoid.proofread.additive import probability
 from napari_scutoid.proofread.features import is_spanning
+from napari_scutoid.proofread.likely import invented, likely
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_scutoid.proofread.change import Change
+    from napari_scutoid.proofread.handwork import Handwork
+    from napari_scutoid.proofread.likely import Likely
     from napari_scutoid.proofread.look import Look
     from napari_scutoid.proofread.scene import Edit, Scene
     from napari_scutoid.proofread.suspects import Suspects
@@ -106,21 +112,25 @@ class BestCut:
         return found[0]
 
 
-def suspect(scene: Scene, suspects: Suspects, cell: int) -> Suspect:
+def suspect(scene: Scene, suspects: Suspects, cell: int, handwork: Handwork) -> Suspect:
     """Return a cell as a suspect: why, where, and what to do about it.
 
-    Raises
-    ------
-    KeyError
-        When there is no such cell.
+    Parameters
+    ----------
+    scene : Scene
+    suspects : Suspects
+        Of its labels.
+    cell : int
+        KeyError where there is none of this number.
+    handwork : Handwork
+        What people have made: it is as they want it.
     """
-    look, odds = suspects.look(cell), suspects.odds(cell)
-    faces = [(other, face) for other, face in suspects.weakest_faces(cell) if other in scene.index]
-    weakest, weakness = faces[0] if faces else (None, -np.inf)
-    likely = {"face": weakness, "merged": odds.merged, "invented": odds.invented}
-    kind = max(likely, key=lambda name: likely[name])
-    if likely[kind] < _LIKELY:
-        kind = "pieces" if look.pieces > 1 else "holes" if look.holes > 0 else ""
+    look, found = suspects.look(cell), likely(suspects, scene.index, handwork, cell)
+    weakest, is_made = found.other, cell in handwork
+    odds = {"face": found.face, "merged": found.merged, "invented": invented(scene, suspects, handwork, cell)}
+    kind = max(odds, key=lambda name: odds[name])
+    if odds[kind] < _LIKELY:
+        kind = "" if is_made else "pieces" if look.pieces > 1 else "holes" if look.holes > 0 else ""
     fix, title = _fix(scene, cell, kind, look, weakest)
     place = scene.index.centroid(cell)
     if kind == "face" and weakest is not None:
@@ -128,9 +138,15 @@ def suspect(scene: Scene, suspects: Suspects, cell: int) -> Suspect:
     elif kind == "merged" and look.seeds is not None:
         z, y, x = (0.5 * (a + b) for a, b in zip(*look.seeds, strict=True))
         place = z, y, x
-    told = _reasons(scene, suspects, cell, kind, weakest)
+    told = _reasons(scene, suspects, cell, kind, weakest, _open_groups(found) if is_made else tuple(_GROUPS))
     other = weakest if kind == "face" else None
-    return Suspect(cell, suspects.probability(cell), told, place, other, fix, title)
+    chance = float(probability(np.array([found.wrong]))[0])
+    return Suspect(cell, chance, told, place, other, fix, title)
+
+
+def _open_groups(found: Likely) -> tuple[str, ...]:
+    """Return what still counts against a cell that a person has made; what they settled is in the same features."""
+    return (("wall",) if found.face >= _LIKELY else ()) + (("cut", "inside") if found.merged >= _LIKELY else ())
 
 
 def face_place(scene: Scene, a: int, b: int) -> tuple[float, float, float] | None:
@@ -177,10 +193,12 @@ def _fix(scene: Scene, cell: int, kind: str, look: Look, weakest: int | None) ->
     return repair, "Keep the largest piece" if kind == "pieces" else "Fill the holes"
 
 
-def _reasons(scene: Scene, suspects: Suspects, cell: int, kind: str, weakest: int | None) -> tuple[str, ...]:
+def _reasons(
+    scene: Scene, suspects: Suspects, cell: int, kind: str, weakest: int | None, groups: Sequence[str]
+) -> tuple[str, ...]:
     names = [curve.feature for curve in suspects.judge.wrong.curves]
     added = dict(zip(names, suspects.odds(cell).added.tolist(), strict=True))
-    weights = {group: sum(added.get(name, 0.0) for name in features) for group, features in _GROUPS.items()}
+    weights = {group: sum(added.get(name, 0.0) for name in _GROUPS[group]) for group in groups}
     # What the fix is about comes first, or the two would seem to contradict each other.
     first = {"face": "wall", "merged": "cut", "pieces": "pieces", "holes": "holes"}.get(kind)
     order = sorted(weights, key=lambda group: (group != first, -weights[group]))
@@ -190,7 +208,11 @@ def _reasons(scene: Scene, suspects: Suspects, cell: int, kind: str, weakest: in
             words = _words(scene, suspects, cell, kind, group, weakest)
             if words:
                 told.append(words)
-    return tuple(told[:_MOST_NAMED]) or ("nothing in particular",)
+    if told:
+        return tuple(told[:_MOST_NAMED])
+    return (
+        "nothing in particular" if len(groups) == len(_GROUPS) else "made by an edit; nothing else speaks against it",
+    )
 
 
 def _words(scene: Scene, suspects: Suspects, cell: int, kind: str, group: str, weakest: int | None) -> str:
@@ -214,7 +236,8 @@ def _words(scene: Scene, suspects: Suspects, cell: int, kind: str, group: str, w
         fits = [overlap.best(look.voxels)[1] for overlap in look.overlaps]
         return f"second opinions differ on {1 - min(fits):.0%} of it" if fits else ""
     if group == "size":
-        return f"{look.voxels / usual.voxels:.2g} times the usual size"
+        cut_off = ", cut by the stack's border" if scene.index.touches_border(cell) else ""
+        return f"{look.voxels / usual.voxels:.2g} times the usual size{cut_off}"
     if group == "signal":
         if not (look.brightness > 0 and usual.brightness > 0):  # NaN where there is no image
             return ""

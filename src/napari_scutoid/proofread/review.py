@@ -11,6 +11,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.proofread.change import cells_in
 from napari_scutoid.proofread.edits.states import Accept, Flag, MarkSeen, Note
 from napari_scutoid.proofread.history import LONGEST_PAUSE
+from napari_scutoid.proofread.likely import likely
 from napari_scutoid.proofread.reasons import Suspect, suspect
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Review:
             raise ScutoidError(f"Cell {cell} cannot be shown", "there is no such cell", "choose a cell of the stack")
         if self._is_stale(cell):
             self._look_at(cell)
-        self.current = suspect(self.session.scene(), self.suspects, cell)
+        self.current = suspect(self.session.scene(), self.suspects, cell, self.session.handwork)
         return self.current
 
     @property
@@ -217,7 +218,7 @@ class Review:
             return iter(sorted(set(flagged) - self._passed, key=self._rank))
         if which.unseen:
             return (cell for _, cell in self._order)
-        return (cell for cell in self.suspects.cells if cell not in self._passed)
+        return iter(sorted((cell for cell in self.suspects.cells if cell not in self._passed), key=self._rank))
 
     def _fits(self, cell: int, which: Filter) -> bool:
         index = self.session.index
@@ -262,7 +263,7 @@ class Review:
                 self._place(judged)
 
     def _rank(self, cell: int) -> tuple[float, int]:
-        return -self.suspects.odds(cell).wrong, cell
+        return -likely(self.suspects, self.session.index, self.session.handwork, cell).wrong, cell
 
     def _waits(self, cell: int) -> bool:
         if cell not in self.suspects or cell in self._passed:

@@ -14,6 +14,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.base import Base
 from napari_scutoid.proofread.change import UNTOUCHED, Change, cells_in
+from napari_scutoid.proofread.handwork import Handwork
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.journal import Journal
 from napari_scutoid.proofread.present import Present
@@ -51,6 +52,8 @@ class Session:
         Voxel edges; relative where unknown.
     author : str
         Who is at work.
+    handwork : Handwork
+        What people have made by the edits that are in effect.
     heard : list of callables
         Called with every change after it was made, those by undo and redo too.
     """
@@ -60,6 +63,7 @@ class Session:
         self.index = CellIndex(grid.shape)
         self.spacing = grid.voxel_size_um or VoxelSize(1.0, 1.0, 1.0)
         self.author = author
+        self.handwork = Handwork()
         self.heard: list[Callable[[Change], None]] = []
         self._grid = grid
         self._evidence = evidence
@@ -109,7 +113,7 @@ class Session:
         opened = Journal.resume(Path(journal), base) if journal and resumes else Journal.begin(journal, base)
         try:
             session = cls(labels, base, evidence, opened, author)
-            yield from session._present.catch_up(opened)
+            yield from session._present.catch_up(opened, session.handwork.do)
             try:
                 session.index = yield from CellIndex.build(session.labels, evidence)
             except BaseException:
@@ -182,7 +186,8 @@ class Session:
         if change.is_empty:
             return change
         self._check(change)
-        self._journal.append(change, self.author)
+        step = self._journal.append(change, self.author)
+        self.handwork.do(step.id, change)
         self._make([change])
         return change
 
@@ -320,6 +325,10 @@ class Session:
         if changes:
             self._present.check(changes[0])
             self._journal.move(step, action, self.author)
+        for _ in undone:
+            self.handwork.undo()
+        for one, change in zip(done, changes[len(undone) :], strict=True):
+            self.handwork.do(one, change)
         self._make(changes)
         return changes
 

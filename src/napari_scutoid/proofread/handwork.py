@@ -1,0 +1,102 @@
+"""What people have made by edits: it is not suspected of the form that they gave it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_scutoid.proofread.change import Change, Difference, cells_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PARTS, _JOINS = ("split", "cut"), ("merge",)
+_SHAPES = ("add", "paint", "erase", "polygon", "interpolate")
+_REPLACES = "take"
+"""What comes from another segmentation is the program's work again, also where a person chose it."""
+
+
+class _Made(NamedTuple):
+    """How a cell came about: the steps that parted it from others, and the merges that went into it."""
+
+    parted: frozenset[int] = frozenset()
+    joined: frozenset[Difference] = frozenset()
+
+
+class Handwork:
+    """Which cells people made, parted and joined by the edits that are in effect; nothing else counts.
+
+    `do` and `undo` follow the history step by step, so that undoing an edit takes back what it said.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[int, _Made] = {}
+        self._before: list[dict[int, _Made | None]] = []
+
+    def __contains__(self, cell: object) -> bool:
+        """Whether a person gave a cell its form: by splitting, merging, adding or drawing."""
+        return cell in self._made
+
+    def is_parted(self, a: int, b: int) -> bool:
+        """Whether a person divided what two cells are made of, so that the face between them is on purpose."""
+        one, other = self._made.get(a), self._made.get(b)
+        return one is not None and other is not None and not one.parted.isdisjoint(other.parted)
+
+    def is_joined(self, cell: int, places: Iterable[tuple[int, int, int]]) -> bool:
+        """Whether a person made one cell of what holds these voxels of it."""
+        made, voxels = self._made.get(cell), tuple(places)
+        return made is not None and any(len({_was(merge, voxel) for voxel in voxels}) > 1 for merge in made.joined)
+
+    def do(self, step: int, change: Change) -> None:
+        """Take an edit into account, which was made or done again.
+
+        Parameters
+        ----------
+        step : int
+            Its number in the history.
+        change : Change
+            What it did.
+        """
+        after = self._after(step, change)
+        self._before.append({cell: self._made.get(cell) for cell in after})
+        self._set(after)
+
+    def undo(self) -> None:
+        """Take back the last edit that was taken into account."""
+        self._set(self._before.pop())
+
+    def _set(self, made: dict[int, _Made | None]) -> None:
+        for cell, how in made.items():
+            if how is None:
+                self._made.pop(cell, None)
+            else:
+                self._made[cell] = how
+
+    def _after(self, step: int, change: Change) -> dict[int, _Made | None]:
+        """Return what becomes of the cells that an edit is about."""
+        kind, labels = change.kind, change.labels
+        if labels is None or kind not in (*_PARTS, *_JOINS, *_SHAPES, _REPLACES):
+            return {}
+        lost, won = (cells - {0} for cells in cells_in(labels))
+        if kind == _REPLACES:
+            return dict.fromkeys(lost | won)
+        if kind in _SHAPES:  # who draws over a cell means the one that is drawn; who erases, the one that is left
+            return {cell: self._made.get(cell, _Made()) for cell in won or lost}
+        known = [self._made[cell] for cell in lost | won if cell in self._made]
+        parted = frozenset[int]().union(*(made.parted for made in known))
+        joined = frozenset[Difference]().union(*(made.joined for made in known))
+        made = _Made(parted | {step}, joined) if kind in _PARTS else _Made(parted, joined | {labels})
+        return dict.fromkeys(lost | won, made)
+
+
+def _was(merge: Difference, voxel: tuple[int, int, int]) -> int:
+    """Return the cell that a voxel had before a merge; 0 for those that kept theirs."""
+    place = tuple(i - first for i, first in zip(voxel, merge.box.start, strict=True))
+    if not all(0 <= i < n for i, n in zip(place, merge.box.shape, strict=True)):
+        return 0
+    mask = merge.where()
+    if not mask[place]:
+        return 0
+    flat = int(np.ravel_multi_index(place, mask.shape))
+    return int(merge.values()[0][np.count_nonzero(mask.ravel()[:flat])])
