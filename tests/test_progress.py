@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_scutoid.progress import Progress, drain, within
+from napari_scutoid.progress import Progress, drain, one_of, within
 
 AT = Progress("The whole", 2, 5)
 
@@ -39,6 +39,14 @@ def test_errors_of_the_part_come_through():
     with pytest.raises(ValueError, match="no"):
         drain(within(part(closed, fails=True), AT))
     assert closed == ["closed"]
+
+
+def test_a_step_that_comes_again_is_counted_over_all_runs():
+    shown: list[Progress] = []
+    closed: list[str] = []
+    assert drain(one_of(part(closed), 1, 3, step="A part", words="All parts"), shown.append) == 42
+    assert shown == [Progress("All parts", 3, 6), Progress("All parts", 4, 6)] and closed == ["closed"]
+    assert next(one_of(part([]), 1, 3, step="Another part", words="All parts")) == Progress("A part", 1, 2)
 
 
 @pytest.mark.parametrize(("done", "total", "fraction"), [(0, 0, 0.0), (3, 0, 0.0), (1, 4, 0.25), (9, 4, 1.0)])

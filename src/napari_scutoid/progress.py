@@ -80,3 +80,30 @@ def within(steps: Steps[T], progress: Progress) -> Steps[T]:
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             yield progress
+
+
+def one_of(steps: Steps[T], number: int, runs: int, *, step: str, words: str) -> Steps[T]:
+    """Run a job whose main step comes again in others alike, and count it over all of them.
+
+    Parameters
+    ----------
+    steps : Generator
+        The job.
+    number : int
+        Which of the runs it is, counted from 0.
+    runs : int
+        How many there are; each is taken to have as many units as this one.
+    step : str
+        The main step. All others are shown as they are.
+    words : str
+        What it is called instead.
+    """
+    with closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if progress.step == step:
+                progress = Progress(words, number * progress.total + progress.done, runs * progress.total)
+            yield progress

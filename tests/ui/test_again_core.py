@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from kept_samples import SIZE, kept_cells
+from napari_scutoid.network.predict import STEP
 from napari_scutoid.opinions import HowFound
+from napari_scutoid.pace import Stopwatch
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.ui.again_core import (
+    ASKING,
     NO_STACK,
     NOTHING,
     Named,
@@ -144,24 +147,39 @@ def test_the_network_looks_once_more_at_the_stack_as_when_the_cells_were_found(o
     assert "does not cover the same space" in opinion_plan(replace(offered, image=far)).problem
     ran = []
 
+    def network():
+        yield Progress("Rescaling", 5, 5)
+        yield from (Progress(STEP, n, 4) for n in range(5))
+
     def predicted(volume, recipe, model):
         ran.append((volume, model))
-        yield Progress("Predicting")
+        yield from network()
         return kept
 
     def flipped(volume, _kept, model):
         ran.append((volume, model))
-        yield Progress("Predicting")
+        yield from network()
         return kept.labels.data
+
+    def asking(steps):
+        return [(one.done, one.total) for one in steps if one.step == ASKING]
 
     monkeypatch.setattr("napari_scutoid.pipeline.predicted", predicted)
     monkeypatch.setattr("napari_scutoid.opinions.flipped_prediction", flipped)
     asked = replace(offered, segment=SET, own=MADE, image=image(kept))
-    said, opinions = drain(second_opinions(asked, opinion_plan(asked)))
+    shown = []
+    said, opinions = drain(second_opinions(asked, opinion_plan(asked)), shown.append)
+    # How long it still takes is known from the passes of both runs together.
+    assert asking(shown) == [(0, 0), *((n, 8) for n in (0, 1, 2, 3, 4, 4, 5, 6, 7, 8))]
+    watch = Stopwatch()
+    left = [watch.remaining(one, float(second)) for second, one in enumerate(shown)]
+    at = [number for number, one in enumerate(shown) if one == Progress(ASKING, 3, 8)]
+    assert left[at[0]] == 5.0
     assert said is kept and len(opinions) == 2 and all(one.shape == kept.shape for one in opinions)
     assert [(volume.source, model) for volume, model in ran] == [(image(kept).volume.source, "mine")] * 2
     # What it has said of the stack before, it need not say again.
     ran.clear()
     again = replace(offered, own=MADE, kepts=(replace(kept, image=image(kept).volume),))
-    drain(second_opinions(again, opinion_plan(again)))
-    assert len(ran) == 1
+    shown.clear()
+    drain(second_opinions(again, opinion_plan(again)), shown.append)
+    assert len(ran) == 1 and asking(shown) == [(0, 0), *((n, 4) for n in range(5))]

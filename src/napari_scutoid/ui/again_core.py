@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_scutoid.progress import Progress, within
+from napari_scutoid.progress import Progress, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,7 @@ NOTHING = (
     "and continue."
 )
 NO_STACK = "The network needs the stack itself: stop correcting, choose it under Image, and continue."
+ASKING = "Asking the network once more"
 PARTS = ("normalise", "rescale", "predict", "watershed", "partition", "cleanup")
 AFTER_MAPS = PARTS[3:]
 
@@ -226,18 +227,21 @@ def second_opinions(offered: Offered, chosen: Plan) -> Steps[tuple[Kept, list[ND
     tuple of Kept and list of ndarray
         What the network said, and the cells that the two ways give.
     """
+    from napari_scutoid.network.predict import STEP
     from napari_scutoid.opinions import flipped_prediction, other_partition
     from napari_scutoid.pipeline import predicted
 
-    yield Progress("Asking the network once more")
+    yield Progress(ASKING)
     how, image, kept = chosen.how, chosen.image, chosen.kept
     if how is None or image is None:
         raise ValueError(chosen.problem)
+    # What is waited for is the network: its passes count as one step, over the stack as it is and as it is mirrored.
+    runs = 1 if kept is not None else 2
     if kept is None:
-        kept = yield from predicted(image, how.recipe, how.model)
-    found = [(yield from other_partition(kept))]
-    found.append((yield from within(flipped_prediction(image, kept, how.model), Progress("Looking at it mirrored"))))
-    return kept, found
+        kept = yield from one_of(predicted(image, how.recipe, how.model), 0, runs, step=STEP, words=ASKING)
+    flipped = flipped_prediction(image, kept, how.model)
+    mirrored = yield from one_of(flipped, runs - 1, runs, step=STEP, words=ASKING)
+    return kept, [(yield from other_partition(kept)), mirrored]
 
 
 def in_words(how: HowFound, parts: tuple[str, ...]) -> str:
