@@ -18,9 +18,10 @@ import pytest
 from napari_scutoid import cli
 from napari_scutoid.cli_settings import Device
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.pipeline import Result
+from napari_scutoid.pipeline import ResultOnDisk
 from napari_scutoid.progress import Progress
-from napari_scutoid.volume import Labels, Volume
+from napari_scutoid.steps.cell_table import cell_table
+from napari_scutoid.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Volume, Recipe, str]]:
         seen.append((volume, recipe, model))
         yield Progress("Predicting", 1, 2)
         yield Progress("Predicting", 2, 2)
-        data = np.zeros(volume.shape, np.uint32)
+        data = np.zeros(volume.shape, np.uint8)
         data[0, 0, :2] = 1, 2
         maps = {name: Volume(np.full((2, 3, 4), 0.5, np.float32)) for name in ("foreground", "boundary")}
         facts = {"device": "cpu", "precision": "bf16", "tiles": 4, "tiles_skipped": 1}
@@ -71,9 +72,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Volume, Recipe, str]]:
             "working_shape": [2, 3, 4],
             "prediction": facts,
         }
-        return Result(Labels(data, volume.voxel_size_um), maps, told)
+        return ResultOnDisk(Volume(data, volume.voxel_size_um), maps, told, cell_table(data))
 
-    monkeypatch.setattr("napari_scutoid.pipeline.run", run)
+    monkeypatch.setattr("napari_scutoid.pipeline.run_on_disk", run)
     return seen
 
 
@@ -223,7 +224,7 @@ def run(*arguments):
     finally:
         print("closed", flush=True)
 
-pipeline.run = run
+pipeline.run_on_disk = run
 main(["segment", {os.fspath(stack)!r}, "-o", {os.fspath(tmp_path / "out.h5")!r}])
 """
     with subprocess.Popen(

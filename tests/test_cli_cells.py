@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from napari_scutoid import cli
-from napari_scutoid.pipeline import Result
+from napari_scutoid.pipeline import ResultOnDisk
 from napari_scutoid.progress import Progress
-from napari_scutoid.volume import Labels, Origin, Volume, VoxelSize
+from napari_scutoid.steps.cell_table import cell_table
+from napari_scutoid.volume import Origin, Volume, VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +26,16 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def run(volume: Volume, *_: Any) -> Iterator[Progress]:
         yield Progress("Predicting", 1, 1)
-        data = np.zeros(volume.shape, np.uint32)
+        data, origin = np.zeros(volume.shape, np.uint8), Origin(10, 0, 0)
         data[1, 1:3, 1:4], data[0, 0, 0] = 3, 8
         prediction = {"device": "cpu", "precision": "bf16", "tiles": 1, "tiles_skipped": 0}
         told = {"warnings": [], "cell_size": None, "working_shape": [3, 4, 5]}
         told |= {"typical_cell": {"diameter_voxels": 15.0, "diameter_um": None}, "cells": {"n": 2, "touch_border": [8]}}
-        return Result(Labels(data, volume.voxel_size_um, Origin(10, 0, 0)), {}, told | {"prediction": prediction})
+        labels = Volume(data, volume.voxel_size_um, origin)
+        cells = cell_table(data, volume.voxel_size_um, origin)
+        return ResultOnDisk(labels, {}, told | {"prediction": prediction}, cells)
 
-    monkeypatch.setattr("napari_scutoid.pipeline.run", run)
+    monkeypatch.setattr("napari_scutoid.pipeline.run_on_disk", run)
     with h5py.File(tmp_path / "stack.h5", "w") as file:
         file["raw"] = np.random.default_rng(0).integers(0, 200, (3, 4, 5)).astype(np.uint8)
     return tmp_path / "stack.h5"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,10 +17,20 @@ from napari_scutoid.metrics import adapted_rand_error, count_overlaps, evaluate
 from napari_scutoid.network.checkpoint import load_model, save_model
 from napari_scutoid.network.config import Architecture, ModelConfig, Output
 from napari_scutoid.network.unet import build
-from napari_scutoid.pipeline import relabel, run, settings_for
+from napari_scutoid.pipeline import (
+    begin,
+    label_bytes,
+    predicted,
+    relabel,
+    relabel_on_disk,
+    run,
+    run_on_disk,
+    settings_for,
+)
 from napari_scutoid.progress import Progress, drain
 from napari_scutoid.recipe import Normalise, Recipe
 from napari_scutoid.steps import cells_blocks
+from napari_scutoid.steps.cell_table import cell_table
 from napari_scutoid.synth.tissue import synthesise
 from napari_scutoid.volume import Origin, Volume, VoxelSize
 
@@ -136,6 +147,55 @@ def test_what_is_large_is_kept_on_disk_and_gives_the_same_cells(cyst, monkeypatc
     with h5py.File(tmp_path / "labels.h5") as file:
         np.testing.assert_allclose(file["boundary"][:] / 255, whole.probabilities["boundary"].data, atol=4e-3)
     assert [file.name for file in tmp_path.iterdir()] == ["labels.h5"]
+
+
+@pytest.fixture(scope="module")
+def halved(cyst):
+    return drain(predicted(cyst.image, Recipe.model_validate(AS_IT_IS.model_dump() | {"rescale": HALVED})))
+
+
+@pytest.mark.parametrize("way", ["nearest", "voting", "resnap", "own grid"])
+@pytest.mark.parametrize("most", [100_000, 10**9])
+def test_labels_to_be_written_are_those_in_memory(halved, result, monkeypatch, tmp_path, way, most):
+    monkeypatch.setattr(cells_blocks, "MOST_WHOLE", most)
+    monkeypatch.setattr("napari_scutoid.io.scratch.scratch_dir", lambda: tmp_path / "scratch")
+    kept = result.kept if way == "own grid" else halved
+    update = {"resnap": way == "resnap", "labels": "voting" if way == "voting" else "nearest"}
+    rescale = kept.recipe.rescale.model_copy(update=update)
+    kept = replace(kept, recipe=kept.recipe.model_copy(update={"rescale": rescale}), labels=None)
+    whole, made = drain(relabel(kept)), drain(relabel_on_disk(kept))
+    assert isinstance(made.labels.data, LazyArray) == (most == 100_000)
+    np.testing.assert_array_equal(np.asarray(made.labels.data), whole.labels.data)
+    assert (made.provenance, made.facts, made.warnings) == (whole.provenance, whole.facts, whole.warnings)
+    table = cell_table(whole.labels.data, whole.labels.voxel_size_um, whole.labels.origin_um).columns()
+    for name, column in made.cells.columns().items():
+        assert np.array_equal(column, table.pop(name)), name
+    assert not table
+    for one, file in ((whole, tmp_path / "whole.h5"), (made, tmp_path / "made.h5")):
+        save_result(file, one.labels, {}, one.provenance)
+    with h5py.File(tmp_path / "whole.h5") as first, h5py.File(tmp_path / "made.h5") as second:
+        assert dict(first.attrs) == dict(second.attrs)
+        assert first["label"].dtype == second["label"].dtype == np.uint8
+        assert first["label"].chunks == second["label"].chunks
+        np.testing.assert_array_equal(first["label"], second["label"])
+        assert {key: np.asarray(value).tolist() for key, value in first["label"].attrs.items()} == {
+            key: np.asarray(value).tolist() for key, value in second["label"].attrs.items()
+        }
+
+
+def test_room_for_labels_is_looked_for_before_the_network_runs(cyst, monkeypatch, tmp_path):
+    monkeypatch.setattr(cells_blocks, "MOST_WHOLE", 1000)
+    monkeypatch.setattr("napari_scutoid.io.scratch.scratch_dir", lambda: tmp_path)
+    recipe = Recipe.model_validate({"rescale": HALVED})
+    # Enough for the rescaled stack, but not for labels of the stack's grid, too.
+    free = 2**20
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
+    assert label_bytes(cyst.image.shape) == 4 * 48 * 64 * 64 < free
+    assert drain(begin(cyst.image, recipe, load_model("builtin")[1])).ready.volume.shape == (24, 32, 32)
+    steps: list[Progress] = []
+    with pytest.raises(ScutoidError, match="room for intermediate results"):
+        drain(run_on_disk(cyst.image, recipe), steps.append)
+    assert "Predicting" not in {step.step for step in steps}
 
 
 @pytest.mark.parametrize("rescale", [{"mode": "none"}, HALVED, {"cell_diameter": 14.0}])

@@ -23,6 +23,7 @@ from napari_scutoid.io.suffixes import USUAL
 
 if TYPE_CHECKING:
     from napari_scutoid.io.format import FileInfo, Kind
+    from napari_scutoid.steps.cell_table import CellTable
     from napari_scutoid.volume import Labels
 
 app = typer.Typer(
@@ -150,9 +151,9 @@ def segment(
     settings = settings_of(recipe, device, changes or ())
     volume = open_volume(stack, dataset, channel=channel, time=time, voxel_size_um=voxel_size, axes=axes)
 
-    from napari_scutoid.pipeline import run
+    from napari_scutoid.pipeline import run_on_disk
 
-    result = _follow(run(volume, settings, model))
+    result = _follow(run_on_disk(volume, settings, model))
     for line in result.facts:
         _tell(line)
     for warning in result.warnings:
@@ -160,7 +161,7 @@ def segment(
     save_result(output, result.labels, result.probabilities if save_probabilities else {}, result.provenance)
     _tell(f"Written: {output}")
     if cells is not None:
-        _save_cells(cells, result.labels)
+        _save_cells(cells, result.cells)
         _tell(f"Table of cells in {cells}")
 
 
@@ -371,11 +372,10 @@ def demo(
         print(f"{name}: {file}")
 
 
-def _save_cells(file: Path, labels: "Labels") -> None:
+def _save_cells(file: Path, cells: "CellTable") -> None:
     from napari_scutoid.io.table import save_table
-    from napari_scutoid.steps.cell_table import cell_table
 
-    columns = cell_table(labels.data, labels.voxel_size_um, labels.origin_um).columns()
+    columns = cells.columns()
     save_table(file, list(columns), zip(*(column.tolist() for column in columns.values()), strict=True))
 
 

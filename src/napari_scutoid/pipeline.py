@@ -13,12 +13,13 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 from napari_scutoid.recipe import Recipe
 from napari_scutoid.result import FOREGROUND as FOREGROUND
-from napari_scutoid.result import Begun, kept_of, typical_cell
+from napari_scutoid.result import Begun, kept_of, provenance_of
 from napari_scutoid.result import Kept as Kept
 from napari_scutoid.result import Prepared as Prepared
 from napari_scutoid.result import Result as Result
+from napari_scutoid.result import ResultOnDisk as ResultOnDisk
 from napari_scutoid.steps.slabs import check_intensities, z_slabs
-from napari_scutoid.volume import Labels, VoxelSize
+from napari_scutoid.volume import Labels, Volume, VoxelSize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from napari_scutoid.recipe import Rescale, Watershed
     from napari_scutoid.steps.cell_size import CellSize
     from napari_scutoid.steps.normalise import IntensityStatistics
-    from napari_scutoid.volume import ArrayLike, Volume
+    from napari_scutoid.volume import ArrayLike
 
 UNCERTAIN = 0.25
 """Relative uncertainty of the cell diameter above which the user is told."""
 BOUNDARY = "boundary"
-_MAP_BYTES = 2
-"""Of a voxel of a map that lies in a file."""
+_MAP_BYTES, _LABEL_BYTES = 2, 4
+"""Of a voxel in a file: of a map, and at most of labels."""
 NEEDED = (FOREGROUND, BOUNDARY)
 """Outputs of a model that cells are made from; without the first, everything is taken for tissue."""
 SEEDS = "seeds"
@@ -72,10 +73,26 @@ def run(volume: Volume, recipe: Recipe | None = None, model: str | Path = "built
     return (yield from relabel(kept))
 
 
-def predicted(volume: Volume, recipe: Recipe | None = None, model: str | Path = "builtin") -> Steps[Kept]:
+def run_on_disk(volume: Volume, recipe: Recipe | None = None, model: str | Path = "builtin") -> Steps[ResultOnDisk]:
+    """Segment a stack whose labels are to be written: those that `run` makes, which are never in memory as a whole.
+
+    Parameters, progress and errors are those of `run`; also ScutoidError when the disk has no room.
+    """
+    kept = yield from predicted(volume, recipe, model, besides=label_bytes(volume.shape))
+    return (yield from relabel_on_disk(kept))
+
+
+def predicted(
+    volume: Volume, recipe: Recipe | None = None, model: str | Path = "builtin", *, besides: int = 0
+) -> Steps[Kept]:
     """Run the network over a stack: the part of `run` that need not be repeated to make other labels.
 
     Parameters, progress and errors are those of `run`.
+
+    Parameters
+    ----------
+    besides : int
+        Bytes that the disk has to have for others.
     """
     # Imported in the worker's thread, when the job starts: opening a widget must not load torch.
     from napari_scutoid.network.checkpoint import load_model
@@ -83,28 +100,31 @@ def predicted(volume: Volume, recipe: Recipe | None = None, model: str | Path = 
 
     yield Progress("Loading the model")
     module, config = load_model(model)
-    begun = yield from begin(volume, recipe or Recipe(), config)
-    working, rooms = begun.ready.volume, rooms_for(begun, config)
+    begun = yield from begin(volume, recipe or Recipe(), config, besides=besides)
+    working, rooms = begun.ready.volume, rooms_for(begun, config, besides=besides)
     prediction = yield from predict(
         module, config, working.data, begun.ready.statistics, begun.recipe.predict, out=rooms
     )
     return kept_of(volume, begun, config, prediction)
 
 
-def begin(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Begun]:
-    """Do what comes before the network; progress and errors are those of `run`."""
+def begin(volume: Volume, recipe: Recipe, config: ModelConfig, *, besides: int = 0) -> Steps[Begun]:
+    """Do what comes before the network; progress and errors are those of `run`, `besides` is that of `predicted`."""
     _check_outputs(config)
     base = settings_for(Recipe(), config)
     recipe = settings_for(recipe, config)
     _check_smallest_size(recipe, volume.voxel_size_um)
     source_hash = yield from _checked_hash(volume)
-    return Begun(recipe, base, source_hash, (yield from prepare(volume, recipe, config)))
+    return Begun(recipe, base, source_hash, (yield from prepare(volume, recipe, config, besides=besides)))
 
 
-def rooms_for(begun: Begun, config: ModelConfig) -> list[Scratch] | None:
-    """Return files for what the network will say of a large stack; None where that fits into memory."""
+def rooms_for(begun: Begun, config: ModelConfig, *, besides: int = 0) -> list[Scratch] | None:
+    """Return files for what the network will say of a large stack; None where that fits into memory.
+
+    `besides` is that of `predicted`.
+    """
     shape, n = begun.ready.volume.shape, len(config.outputs)
-    others = (n - 1) * _MAP_BYTES * math.prod(shape)
+    others = (n - 1) * _MAP_BYTES * math.prod(shape) + besides
     return [_room(shape, np.float16, others) for _ in range(n)] if is_large(shape) else None
 
 
@@ -135,36 +155,66 @@ def relabel(kept: Kept, recipe: Recipe | None = None) -> Steps[Result]:
         When the smallest cell is stated in cubic micrometres and the voxel size is unknown.
     """
     from napari_scutoid.steps.cell_table import cell_table
-    from napari_scutoid.steps.cells_blocks import find_cells
     from napari_scutoid.steps.rescale import rescaling_labels
     from napari_scutoid.steps.resnap import resnapping
 
     settings = kept.recipe if recipe is None else kept.with_postprocessing(recipe)
+    coarse, diameter = yield from _cells(kept, settings)
+    if (image := _membranes(kept, coarse, settings)) is not None:
+        labels = yield from resnapping(coarse, image)
+    else:
+        labels = yield from rescaling_labels(coarse, kept.shape, method=settings.rescale.labels)
+    labels = Labels(labels.data, kept.voxel_size_um, kept.origin_um, kept.source, history=_history(kept))
+    provenance = provenance_of(kept, settings, diameter, cell_table(labels.data))
+    kept = replace(kept, recipe=settings, labels=labels, diameter=diameter)
+    return Result(labels, kept.probabilities, provenance, kept)
+
+
+def relabel_on_disk(kept: Kept) -> Steps[ResultOnDisk]:
+    """Make the labels that `relabel` makes, in a file where the stack is large: no more than a piece is in memory.
+
+    Progress and errors are those of `relabel`; also ScutoidError when the disk has no room.
+    """
+    from napari_scutoid.steps.cell_table import Counted
+    from napari_scutoid.steps.rescale import rescaling_labels_into
+    from napari_scutoid.steps.resnap import resnapping_into
+
+    settings = kept.recipe
+    coarse, diameter = yield from _cells(kept, settings)
+    dtype = np.min_scalar_type(int(coarse.data.max()))
+    room = _room(kept.shape, dtype, 0) if is_large(kept.shape) else None
+    data = np.empty(kept.shape, dtype) if room is None else room.array("the labels")
+    counted = Counted(data if room is None else room)
+    if (image := _membranes(kept, coarse, settings)) is not None:
+        yield from resnapping_into(coarse, image, counted)
+    else:
+        yield from rescaling_labels_into(coarse, counted, method=settings.rescale.labels)
+    cells = counted.table(kept.voxel_size_um, kept.origin_um)
+    labels = Volume(data, kept.voxel_size_um, kept.origin_um, source=kept.source, history=_history(kept))
+    return ResultOnDisk(labels, kept.probabilities, provenance_of(kept, settings, diameter, cells), cells)
+
+
+def _cells(kept: Kept, settings: Recipe) -> Steps[tuple[Labels, float]]:
+    """Return the cells on the working grid, and the diameter of a typical one in its voxels."""
+    from napari_scutoid.steps.cells_blocks import find_cells
+
     _check_smallest_size(settings, kept.voxel_size_um)
     working = kept.probabilities[BOUNDARY]
     foreground, boundary, seeds = maps_of(kept)
     found = yield from find_cells(
         foreground, boundary, settings, kept.spacing, seeds=seeds, voxel_volume_um3=voxel_volume(working)
     )
-    coarse = Labels(found.labels, working.voxel_size_um, working.origin_um, source=kept.source)
-    if settings.rescale.resnap and kept.image is not None and kept.shape != coarse.shape:
-        labels = yield from resnapping(coarse, kept.image)
-    else:
-        labels = yield from rescaling_labels(coarse, kept.shape, method=settings.rescale.labels)
+    return Labels(found.labels, working.voxel_size_um, working.origin_um, source=kept.source), found.diameter
+
+
+def _membranes(kept: Kept, coarse: Labels, settings: Recipe) -> Volume | None:
+    """Return the stack whose membranes boundaries are moved to; None where they are not."""
+    return kept.image if settings.rescale.resnap and kept.shape != coarse.shape else None
+
+
+def _history(kept: Kept) -> tuple[str, ...]:
     # The last note is that of the network's output.
-    labels = Labels(labels.data, kept.voxel_size_um, kept.origin_um, kept.source, history=working.history[:-1])
-    warnings = list(kept.warnings)
-    if not found.labels.any():
-        warnings.append("No cell was found. Is this the membrane channel, and is the typical cell diameter right?")
-    table = cell_table(labels.data)
-    provenance = kept.facts | {
-        "recipe": settings.model_dump(mode="json"),
-        "cells": {"n": len(table), "touch_border": table.cell[table.touches_border].tolist()},
-        "typical_cell": typical_cell(found.diameter, working.voxel_size_um),
-        "warnings": warnings,
-    }
-    kept = replace(kept, recipe=settings, labels=labels, diameter=found.diameter)
-    return Result(labels, kept.probabilities, provenance, kept)
+    return kept.probabilities[BOUNDARY].history[:-1]
 
 
 def maps_of(kept: Kept) -> tuple[ArrayLike, ArrayLike, ArrayLike | None]:
@@ -179,10 +229,18 @@ def maps_of(kept: Kept) -> tuple[ArrayLike, ArrayLike, ArrayLike | None]:
 
 
 def is_large(shape: tuple[int, int, int]) -> bool:
-    """Whether what is computed for each voxel of a working grid is kept on disk: where cells are found in blocks."""
+    """Whether what is computed for each voxel of a grid is kept on disk: where cells would be found in blocks.
+
+    It counts for what is computed on the working grid, and for labels to be written on the stack's own.
+    """
     from napari_scutoid.steps.cells_blocks import MOST_WHOLE
 
     return math.prod(shape) > MOST_WHOLE
+
+
+def label_bytes(shape: tuple[int, int, int]) -> int:
+    """Return what the labels of a stack of this shape take at most of the disk, beside the file they are written to."""
+    return _LABEL_BYTES * math.prod(shape) if is_large(shape) else 0
 
 
 def _room(shape: tuple[int, int, int], dtype: Any, besides: int) -> Scratch:
@@ -196,7 +254,7 @@ def voxel_volume(working: Volume) -> float | None:
     return None if working.voxel_size_um is None else math.prod(working.voxel_size_um)
 
 
-def prepare(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Prepared]:
+def prepare(volume: Volume, recipe: Recipe, config: ModelConfig, *, besides: int = 0) -> Steps[Prepared]:
     """Put a stack on the grid that a model works on, and find what normalises it.
 
     Parameters
@@ -207,6 +265,8 @@ def prepare(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Prepar
         With the model's own settings in, see `settings_for`.
     config : ModelConfig
         Of the model: sizes and anisotropies it was trained for.
+    besides : int
+        As for `predicted`.
 
     Yields
     ------
@@ -220,7 +280,7 @@ def prepare(volume: Volume, recipe: Recipe, config: ModelConfig) -> Steps[Prepar
     """
     warnings: list[str] = []
     cell_size = yield from _cell_size(volume, recipe.rescale, warnings)
-    working = yield from _rescaled(volume, recipe, cell_size, config, warnings)
+    working = yield from _rescaled(volume, recipe, cell_size, config, warnings, besides)
     statistics = yield from _statistics(working, recipe)
     return Prepared(working, statistics, _spacing(working, volume, cell_size), cell_size, tuple(warnings))
 
@@ -300,7 +360,12 @@ def _no_image(volume: Volume, error: ValueError) -> ScutoidError:
 
 
 def _rescaled(
-    volume: Volume, recipe: Recipe, cell_size: CellSize | None, config: ModelConfig, warnings: list[str]
+    volume: Volume,
+    recipe: Recipe,
+    cell_size: CellSize | None,
+    config: ModelConfig,
+    warnings: list[str],
+    besides: int,
 ) -> Steps[Volume]:
     from napari_scutoid.steps.rescale import distortion_warning, rescaled_shape, rescaling, target_factors
 
@@ -325,7 +390,7 @@ def _rescaled(
     if shape == volume.shape:
         return volume
     maps = len(config.outputs) * _MAP_BYTES * math.prod(shape)
-    room = _room(shape, np.float32, maps) if is_large(shape) else None
+    room = _room(shape, np.float32, maps + besides) if is_large(shape) else None
     found = yield from rescaling(volume, shape, order=settings.order, anti_alias=settings.anti_alias, out=room)
     return found if room is None else replace(found, data=room.array("the rescaled stack"))
 

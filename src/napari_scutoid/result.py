@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_scutoid.network.predict import Prediction
     from napari_scutoid.recipe import Recipe
     from napari_scutoid.steps.cell_size import CellSize
+    from napari_scutoid.steps.cell_table import CellTable
     from napari_scutoid.steps.normalise import IntensityStatistics
     from napari_scutoid.volume import Labels, Origin, Source, Volume, VoxelSize
 
@@ -122,27 +123,11 @@ class Kept:
         return self.recipe.model_copy(update={name: getattr(stated, name) for name in POSTPROCESSING})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """What a run gives back.
+class _Told:
+    """What a person is told of a run, by how its labels were made."""
 
-    Parameters
-    ----------
-    labels : Labels
-        On the stack's own grid.
-    probabilities : dict of str to Volume
-        The network's named outputs in 0..1, on the working grid; float32 or, where that is large, float16 in
-        a file.
-    provenance : dict
-        How it was made, in plain JSON types: recipe, source and model with their hashes, versions, warnings.
-    kept : Kept, optional
-        What `napari_scutoid.pipeline.relabel` needs to make labels again with other settings.
-    """
-
-    labels: Labels
-    probabilities: dict[str, Volume]
+    __slots__ = ()
     provenance: dict[str, Any]
-    kept: Kept | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -170,6 +155,50 @@ class Result:
         )
         lines.append(f"{cells['n']} cells, {len(cells['touch_border'])} of them cut by the stack's border.")
         return lines
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result(_Told):
+    """What a run gives back.
+
+    Parameters
+    ----------
+    labels : Labels
+        On the stack's own grid.
+    probabilities : dict of str to Volume
+        The network's named outputs in 0..1, on the working grid; float32 or, where that is large, float16 in
+        a file.
+    provenance : dict
+        How it was made, in plain JSON types: recipe, source and model with their hashes, versions, warnings.
+    kept : Kept, optional
+        What `napari_scutoid.pipeline.relabel` needs to make labels again with other settings.
+    """
+
+    labels: Labels
+    probabilities: dict[str, Volume]
+    provenance: dict[str, Any]
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultOnDisk(_Told):
+    """What a run gives back whose labels are to be written, and nothing else.
+
+    Parameters
+    ----------
+    labels : Volume
+        One id a voxel, on the stack's own grid, in the smallest unsigned type that holds every id. Those of a large
+        stack lie in a file that vanishes with them, and are read piece by piece.
+    probabilities, provenance
+        As in `Result`.
+    cells : CellTable
+        Of the labels, counted as they were made.
+    """
+
+    labels: Volume
+    probabilities: dict[str, Volume]
+    provenance: dict[str, Any]
+    cells: CellTable
 
 
 def kept_of(volume: Volume, begun: Begun, config: ModelConfig, prediction: Prediction) -> Kept:
@@ -242,6 +271,32 @@ def source_and_model(volume: Volume, source_hash: str, recipe: Recipe, config: M
         },
         "model": {"name": config.name, "weights_sha256": config.weights_sha256},
         "versions": {name: _version(name) for name in VERSIONED},
+    }
+
+
+def provenance_of(kept: Kept, recipe: Recipe, diameter: float, cells: CellTable) -> dict[str, Any]:
+    """Return how labels were made, in plain JSON types.
+
+    Parameters
+    ----------
+    kept : Kept
+        What they were made from.
+    recipe : Recipe
+        All settings.
+    diameter : float
+        Of a typical cell, in equivalent voxels of the working grid.
+    cells : CellTable
+        Of the labels.
+    """
+    warnings = list(kept.warnings)
+    if not len(cells):
+        warnings.append("No cell was found. Is this the membrane channel, and is the typical cell diameter right?")
+    working = next(iter(kept.probabilities.values()))
+    return kept.facts | {
+        "recipe": recipe.model_dump(mode="json"),
+        "cells": {"n": len(cells), "touch_border": cells.cell[cells.touches_border].tolist()},
+        "typical_cell": typical_cell(diameter, working.voxel_size_um),
+        "warnings": warnings,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.measure import regionprops
 
-from napari_scutoid.steps.cell_table import cell_table
+from napari_scutoid.steps.cell_table import CellCounter, Counted, cell_table
 from napari_scutoid.volume import Origin, VoxelSize
 
 
@@ -98,6 +99,34 @@ def test_equals_scikit_image(labels, step):
     inside[1:-1, 1:-1, 1:-1] = True
     cut = np.setdiff1d(labels[~inside], 0)
     assert np.array_equal(table.cell[table.touches_border], cut)
+
+
+@given(
+    labels=arrays(
+        np.uint32, array_shapes(min_dims=3, max_dims=3, max_side=9), elements=st.sampled_from([0, 1, 2, 70000])
+    ),
+    side=st.integers(1, 9),
+)
+def test_however_a_stack_is_cut_the_table_is_the_same(labels, side):
+    room = np.zeros(labels.shape, np.uint32)
+    counted = Counted(room)
+    places = [[slice(a, min(a + side, n)) for a in range(0, n, side)] for n in labels.shape]
+    for key in itertools.product(*places):
+        counted[key] = labels[key]
+    assert np.array_equal(room, labels)
+    made, expected = (table.columns() for table in (counted.table(), cell_table(labels)))
+    for name, column in expected.items():
+        assert np.array_equal(made[name], column) and made[name].dtype == column.dtype, name
+
+
+def test_what_is_written_is_counted_where_it_lies():
+    counted = Counted(np.zeros((4, 6, 8), np.uint8))
+    labels = two_cells()
+    counted[:2,] = labels[:2]
+    counted[2:, :5] = labels[2:, :5]
+    counted[2:, 5:, :] = labels[2:, 5:]
+    assert counted.table().first.tolist() == [[1, 1, 2], [3, 5, 7]] and counted.table().voxels.tolist() == [30, 1]
+    assert len(CellCounter((1, 1, 1)).table()) == 0
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 2), np.uint32), np.zeros((2, 2, 2)), np.zeros((2, 2, 2), int)])

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari_scutoid.batch.crew import Crew, Turns
     from napari_scutoid.batch.job import BatchJob, Settled
     from napari_scutoid.batch.plan import BatchItem
-    from napari_scutoid.pipeline import Result
+    from napari_scutoid.pipeline import ResultOnDisk
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Recipe
     from napari_scutoid.result import Begun
@@ -102,7 +102,7 @@ class Gathering(Task):
     def steps(self, job: BatchJob) -> Steps[Row | Piece]:
         """Write the cells, as `segment_stack` does."""
 
-        def segment(volume: Volume, recipe: Recipe, model: str) -> Steps[Result]:
+        def segment(volume: Volume, recipe: Recipe, model: str) -> Steps[ResultOnDisk]:
             return gathered(self.item, volume, self.plan, model)
 
         return segment_stack(self.item, job, self.settled, segment, resume=self.resume, earlier=self.earlier)
@@ -251,11 +251,11 @@ def compute(task: Computing, job: BatchJob) -> Steps[Piece]:
     return Piece(task.plan)
 
 
-def gathered(item: BatchItem, volume: Volume, sha256: str, model: str) -> Steps[Result]:
+def gathered(item: BatchItem, volume: Volume, sha256: str, model: str) -> Steps[ResultOnDisk]:
     """Put the parts of a stack together, and make labels from them."""
     from napari_scutoid.network.checkpoint import find_model, read_config
     from napari_scutoid.network.predict import gather
-    from napari_scutoid.pipeline import relabel, rooms_for
+    from napari_scutoid.pipeline import label_bytes, relabel_on_disk, rooms_for
     from napari_scutoid.result import Begun, Prepared, kept_of
 
     folder, config = folder_of(item.output), read_config(find_model(model))
@@ -266,9 +266,9 @@ def gathered(item: BatchItem, volume: Volume, sha256: str, model: str) -> Steps[
     ready = Prepared(working, plan.statistics, plan.spacing, plan.cell_size, plan.warnings)
     begun = Begun(plan.recipe, plan.base, plan.source_sha256, ready)
     parts = Parts(folder, plan, sha256, config)
-    rooms = rooms_for(begun, config)
+    rooms = rooms_for(begun, config, besides=label_bytes(volume.shape))
     prediction = yield from gather(config, plan.passes(config), parts.read_all(), out=rooms)
-    return (yield from relabel(kept_of(volume, begun, config, prediction)))
+    return (yield from relabel_on_disk(kept_of(volume, begun, config, prediction)))
 
 
 def _asked(job: BatchJob, settled: Settled) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def run_batch(
     resume : bool
         Keep results that are there, whole, and made so from these stacks. Without it there must be none.
     segment : callable, optional
-        In place of `pipeline.run`; other processes must be able to import it.
+        In place of `pipeline.run_on_disk`; other processes must be able to import it.
     workers : int
         How many stacks at once on this computer, each in a process of its own that has its part of the cores, the
         memory and the graphics cards. 1: one after the other in this process.
@@ -252,7 +252,7 @@ def _turns(tasks: Sequence[Task], crew: Crew, *, share_stacks: bool) -> Turns:
 def _shareable(job: BatchJob, segment: Segment | None, workers: int, scheduler: str | None) -> BatchJob:
     """Return the job with a device that all workers have, as parts that are computed otherwise do not fit together."""
     if segment is not None:
-        raise ValueError("segment cannot be shared among workers: share_stacks divides pipeline.run")
+        raise ValueError("segment cannot be shared among workers: share_stacks divides the program's own")
     if scheduler is None and workers < 2:
         raise ScutoidError(
             "The batch was not started",
@@ -303,10 +303,10 @@ def _refuse_results(items: Sequence[BatchItem], folder: Path) -> None:
 
 def _pipeline(job: BatchJob, *, here: bool) -> Segment:
     """Return the real thing; where it runs here, after making sure that there is the device that is asked for."""
-    from napari_scutoid.pipeline import run
+    from napari_scutoid.pipeline import run_on_disk
 
     if here:
         from napari_scutoid.network.device import choose_device
 
         choose_device(job.recipe.predict.device)
-    return run
+    return run_on_disk

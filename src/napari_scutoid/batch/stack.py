@@ -20,21 +20,20 @@ from napari_scutoid.batch.memory import PeakMemory
 from napari_scutoid.batch.report import Piece, Row
 from napari_scutoid.errors import ScutoidError, as_problem
 from napari_scutoid.progress import Progress
+from napari_scutoid.steps.slabs import z_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
-    from numpy.typing import NDArray
-
     from napari_scutoid.batch.job import BatchJob, Settled
     from napari_scutoid.batch.plan import BatchItem
-    from napari_scutoid.pipeline import Result
+    from napari_scutoid.pipeline import Result, ResultOnDisk
     from napari_scutoid.progress import Steps
     from napari_scutoid.recipe import Recipe
-    from napari_scutoid.volume import Labels, Volume
+    from napari_scutoid.volume import ArrayLike, Labels, Volume
 
-    Segment: TypeAlias = Callable[[Volume, Recipe, str], Steps[Result]]
+    Segment: TypeAlias = Callable[[Volume, Recipe, str], Steps[Result | ResultOnDisk]]
 
 RECORD = "batch"
 """Key in the provenance of a result under which a batch says what it knows it by."""
@@ -86,7 +85,7 @@ def segment_stack(
     settled : Settled
         Of the job.
     segment : callable
-        As `pipeline.run`.
+        As `pipeline.run_on_disk`, or `pipeline.run`.
     resume : bool
         Keep a result that is there, whole, and made so from this stack.
     earlier : Row, optional
@@ -183,7 +182,7 @@ def changed_meanwhile(item: BatchItem) -> ScutoidError:
     )
 
 
-def _scored(item: BatchItem, job: BatchJob, labels: Labels, row: Row) -> Steps[Row]:
+def _scored(item: BatchItem, job: BatchJob, labels: Labels | Volume, row: Row) -> Steps[Row]:
     """Compare with the true cells, where they were asked for; that they do not fit is no failure of the result."""
     if job.truth is None:
         return row
@@ -198,7 +197,7 @@ def _scored(item: BatchItem, job: BatchJob, labels: Labels, row: Row) -> Steps[R
         _, truth = open_pair(pair, voxel_size=size, **opening)
     except ScutoidError as problem:
         return replace(row, warnings=(*row.warnings, f"Not scored. {problem}"))
-    return replace(row, scores=evaluate(labels.data, truth.data, spacing=truth.voxel_size_um))
+    return replace(row, scores=evaluate(np.asarray(labels.data), truth.data, spacing=truth.voxel_size_um))
 
 
 def kept_row(item: BatchItem, job: BatchJob, settled: Settled, earlier: Row | None) -> Steps[Row | None]:
@@ -298,11 +297,11 @@ def _warnings(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(one) for one in warnings) if isinstance(warnings, list) else ()
 
 
-def digest(labels: NDArray[Any]) -> str:
+def digest(labels: ArrayLike) -> str:
     """Return the SHA-256 of labels: of their shape, and their ids as little-endian uint32 in C order."""
     total = hashlib.sha256(repr(tuple(int(length) for length in labels.shape)).encode())
-    for plane in labels:
-        total.update(np.ascontiguousarray(plane, "<u4").data)
+    for z in z_slabs(labels):
+        total.update(np.ascontiguousarray(labels[z], "<u4").data)
     return total.hexdigest()
 
 

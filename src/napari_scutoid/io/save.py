@@ -17,20 +17,21 @@ from napari_scutoid.io.ome_zarr_write import OmeZarrWriter
 from napari_scutoid.io.output import Output, as_probabilities
 from napari_scutoid.io.tiff_write import TiffWriter
 from napari_scutoid.progress import drain
+from napari_scutoid.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_scutoid.io.output import Writer
     from napari_scutoid.progress import Steps
-    from napari_scutoid.volume import Labels, Volume
+    from napari_scutoid.volume import Labels
 
 # The name's ending decides.
 _WRITERS: tuple[Writer, ...] = (HDF5Writer(), Mat73Writer(), TiffWriter(), OmeZarrWriter())
 
 
 def save_result(
-    path: str | Path, labels: Labels, probabilities: Mapping[str, Volume], provenance: Mapping[str, Any]
+    path: str | Path, labels: Labels | Volume, probabilities: Mapping[str, Volume], provenance: Mapping[str, Any]
 ) -> None:
     """Write a segmentation in the format that the file's name asks for.
 
@@ -38,8 +39,9 @@ def save_result(
     ----------
     path : path
         Ends as `result_suffixes` lists; written beside and moved into place, so a failure leaves nothing behind.
-    labels : Labels
-        Array ``label``, in the smallest unsigned type that holds every id; its lumen becomes ``lumen``.
+    labels : Labels or Volume
+        Array ``label``, in the smallest unsigned type that holds every id; its lumen becomes ``lumen``. A volume of
+        ids, as ``pipeline.ResultOnDisk`` has it, is read block by block and keeps its type.
     probabilities : mapping of str to Volume
         One array each (``foreground``, ``boundary``), on their own grid, as bytes: probability = byte * ``scale``,
         an attribute of 1/255.
@@ -175,7 +177,9 @@ def writer_for(path: str | Path) -> Writer:
     return writer
 
 
-def _label_outputs(labels: Labels) -> dict[str, Output]:
+def _label_outputs(labels: Labels | Volume) -> dict[str, Output]:
+    if isinstance(labels, Volume):
+        return {"label": Output(labels.data, labels.dtype, labels, "labels")}
     dtype = np.min_scalar_type(int(labels.data.max()))
     outputs = {"label": Output(labels.data, dtype, labels, "labels")}
     if labels.lumen is not None:

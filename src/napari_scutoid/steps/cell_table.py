@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_scutoid.steps.slabs import slabs
 from napari_scutoid.volume import ZERO, Origin, VoxelSize, as_label_array
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from napari_scutoid.volume import ArrayLike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,15 +77,109 @@ class CellTable:
         return table | {"touches_border": self.touches_border}
 
 
-def cell_table(
-    labels: NDArray[np.uint32], voxel_size_um: VoxelSize | None = None, origin_um: Origin = ZERO
-) -> CellTable:
+class _Rows(NamedTuple):
+    """What was counted of some cells; a cell may have several rows.
+
+    `total` holds the sums of the positions of its voxels, the others are as in `CellTable`.
+    """
+
+    cell: NDArray[np.uint32]
+    voxels: NDArray[np.int64]
+    total: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+    @classmethod
+    def none(cls) -> _Rows:
+        """Return those of no cell."""
+        whole = np.zeros((0, 3), np.int64)
+        return cls(np.zeros(0, np.uint32), whole[:, 0], whole, whole, whole)
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Rows]) -> _Rows:
+        """Return one row a cell, in rising order of ids."""
+        cells = np.concatenate([part.cell for part in parts])
+        order = np.argsort(cells, kind="stable")
+        cell, at = np.unique(cells[order], return_index=True)
+        voxels, total, first, last = (
+            how.reduceat(np.concatenate(columns)[order], at, axis=0)
+            for how, columns in zip(
+                (np.add, np.add, np.minimum, np.maximum), list(zip(*parts, strict=True))[1:], strict=True
+            )
+        )
+        return cls(cell, voxels, total, first, last)
+
+
+class CellCounter:
+    """Measures where each cell lies, piece by piece, for stacks that are in memory at no time.
+
+    Parameters
+    ----------
+    shape : sequence of 3 ints
+        Of the stack (z, y, x).
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self._shape = tuple(shape)
+        self._rows: list[_Rows] = [_Rows.none()]
+
+    def add(self, piece: NDArray[np.unsignedinteger[Any]], start: Sequence[int]) -> None:
+        """Count the cells of a piece (z, y, x) whose first voxel is `start`; each voxel has to be given once."""
+        import cc3d
+
+        names, numbers = numbered(as_label_array(piece))
+        found = cc3d.statistics(numbers, no_slice_conversion=True)
+        voxels = found["voxel_counts"].astype(np.int64)
+        rows = np.flatnonzero(voxels)
+        rows = rows[rows > 0]
+        ids = rows.astype(np.uint32) if names is None else names[rows]
+        voxels = voxels[rows]
+        box = found["bounding_boxes"].reshape(-1, 3, 2)[rows].astype(np.int64)
+        # Sums of whole numbers, divided at the end: the same means however the stack is cut.
+        total = np.rint(found["centroids"][rows] * voxels[:, None]).astype(np.int64) + voxels[:, None] * start
+        self._rows.append(_Rows(ids, voxels, total, box[..., 0] + start, box[..., 1] + start))
+
+    def table(self, voxel_size_um: VoxelSize | None = None, origin_um: Origin = ZERO) -> CellTable:
+        """Return what was counted; arguments are those of `Labels`."""
+        cell, voxels, total, first, last = _Rows.joined(self._rows)
+        touches_border = np.any((first == 0) | (last == np.subtract(self._shape, 1)), axis=1)
+        centroid = total / voxels[:, None]
+        return CellTable(cell, voxels, centroid, first, last, touches_border, voxel_size_um, origin_um)
+
+
+class Counted:
+    """Labels on their way into an array, counted as they pass.
+
+    Parameters
+    ----------
+    room : array, shape (z, y, x)
+        Receives what is written. Each voxel has to be written once.
+    """
+
+    def __init__(self, room: Any) -> None:
+        self._room = room
+        self._counter = CellCounter(room.shape)
+        self.shape: tuple[int, ...] = room.shape
+        self.dtype: np.dtype[Any] = room.dtype
+        self.chunks: tuple[int, ...] | None = getattr(room, "chunks", None)
+
+    def __setitem__(self, key: tuple[slice, ...], values: NDArray[np.uint32]) -> None:
+        keys = (*key, *[slice(None)] * (3 - len(key)))
+        self._counter.add(values, [one.indices(n)[0] for one, n in zip(keys, self.shape, strict=True)])
+        self._room[keys] = values
+
+    def table(self, voxel_size_um: VoxelSize | None = None, origin_um: Origin = ZERO) -> CellTable:
+        """Return the table of the cells; arguments are those of `Labels`."""
+        return self._counter.table(voxel_size_um, origin_um)
+
+
+def cell_table(labels: ArrayLike, voxel_size_um: VoxelSize | None = None, origin_um: Origin = ZERO) -> CellTable:
     """Measure where each cell lies, in one pass over the stack.
 
     Parameters
     ----------
-    labels : ndarray of unsigned integers, shape (z, y, x)
-        One id per cell, 0 elsewhere.
+    labels : ArrayLike of unsigned integers, shape (z, y, x)
+        One id per cell, 0 elsewhere; lazy ones are read piece by piece.
     voxel_size_um, origin_um
         As in `Labels`.
 
@@ -101,26 +200,12 @@ def cell_table(
     >>> table.cell.tolist(), table.volume_um3.tolist(), table.centroid_um.tolist(), table.touches_border.tolist()
     ([7], [2.0], [[2.0, 0.75, 0.25]], [True])
     """
-    import cc3d
-
-    if labels.ndim != 3 or labels.dtype.kind != "u":
+    if len(labels.shape) != 3 or labels.dtype.kind != "u":
         raise ValueError(f"labels must be unsigned integers (z, y, x), not {labels.dtype} of shape {labels.shape}")
-    if labels.size == 0:
-        empty = np.zeros((0, 3))
-        whole = empty.astype(np.int64)
-        return CellTable(
-            np.zeros(0, np.uint32), whole[:, 0], empty, whole, whole, np.zeros(0, np.bool_), voxel_size_um, origin_um
-        )
-    names, numbers = numbered(as_label_array(labels))
-    found = cc3d.statistics(numbers, no_slice_conversion=True)
-    voxels = found["voxel_counts"].astype(np.int64)
-    rows = np.flatnonzero(voxels)
-    rows = rows[rows > 0]
-    box = found["bounding_boxes"].reshape(-1, 3, 2)[rows].astype(np.int64)
-    first, last = box[..., 0], box[..., 1]
-    touches_border = np.any((first == 0) | (last == np.subtract(labels.shape, 1)), axis=1)
-    ids = rows.astype(np.uint32) if names is None else names[rows]
-    return CellTable(ids, voxels[rows], found["centroids"][rows], first, last, touches_border, voxel_size_um, origin_um)
+    counter = CellCounter(labels.shape)
+    for z, y in slabs(labels) if 0 not in labels.shape else ():
+        counter.add(np.asarray(labels[z, y, :]), (z.start, y.start, 0))
+    return counter.table(voxel_size_um, origin_um)
 
 
 def numbered(labels: NDArray[np.unsignedinteger[Any]]) -> tuple[NDArray[np.uint32] | None, NDArray[Any]]:

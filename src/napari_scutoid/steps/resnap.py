@@ -304,15 +304,9 @@ def resnapping(
     Labels
         On the image's grid, with its voxel size and origin; also the lumen, where there was one.
     """
-    made = Resnapped(labels, image, band=band, tile=tile)
     data = np.empty(image.shape, np.uint32)
     lumen = None if labels.lumen is None else np.empty(image.shape, np.bool_)
-    tiles = list(made.tiles())
-    for number, box in enumerate(tiles):
-        yield Progress(STEP, number, len(tiles))
-        data[box.slices] = made[box.slices]
-        if lumen is not None:
-            lumen[box.slices] = made.lumen[box.slices]
+    yield from resnapping_into(labels, image, data, lumen, band=band, tile=tile)
     return replace(
         labels,
         data=data,
@@ -321,6 +315,35 @@ def resnapping(
         origin_um=image.origin_um,
         history=(*labels.history, f"from {labels.shape} to {image.shape} voxels, boundaries moved to the membranes"),
     )
+
+
+def resnapping_into(
+    labels: Labels,
+    image: Volume,
+    out: Any,
+    lumen: Any = None,
+    *,
+    band: float = BAND,
+    tile: tuple[int, int, int] = TILE,
+) -> Steps[None]:
+    """Write the ids that `resnapping` gives into an array, tile by tile: the whole need not be in memory at any time.
+
+    Parameters
+    ----------
+    labels, image, band, tile
+        As for `Resnapped`.
+    out : array of a type that holds every id, of the image's shape
+        Each voxel is written once, and none is read.
+    lumen : array of bool, of the image's shape, optional
+        Receives the lumen.
+    """
+    made = Resnapped(labels, image, band=band, tile=tile)
+    tiles = list(made.tiles())
+    for number, box in enumerate(tiles):
+        yield Progress(STEP, number, len(tiles))
+        out[box.slices] = made[box.slices]
+        if lumen is not None:
+            lumen[box.slices] = made.lumen[box.slices]
 
 
 def _numbered(labels: Labels) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
