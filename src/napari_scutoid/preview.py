@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_scutoid.pipeline import BOUNDARY, maps_of, voxel_volume
+from napari_scutoid.steps.by_label import label_sizes
 from napari_scutoid.steps.cell_sizes import size_histograms
-from napari_scutoid.steps.cleanup import label_sizes
 from napari_scutoid.steps.shape import SizePrior, size_prior
 from napari_scutoid.steps.staged import StagedCells
 from napari_scutoid.steps.tissue import Stack

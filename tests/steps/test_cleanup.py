@@ -11,7 +11,8 @@ from scipy.ndimage import binary_fill_holes
 
 from napari_scutoid.progress import drain
 from napari_scutoid.recipe import Cleanup
-from napari_scutoid.steps.cleanup import clean, fill_holes, give_away_small, label_sizes, relabel
+from napari_scutoid.steps.by_label import label_sizes
+from napari_scutoid.steps.cleanup import clean, fill_holes, give_away_small, relabel
 
 label_arrays = arrays(np.uint32, array_shapes(min_dims=3, max_dims=3, max_side=6), elements=st.integers(0, 3))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_scutoid.steps.cleanup import label_sizes
+from napari_scutoid.steps.by_label import label_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_scutoid.progress import Progress
+from napari_scutoid.steps.by_label import label_sizes, looked_up, renumber
 from napari_scutoid.steps.flood import flood
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def given_away(
     """Return the labels without some cells, by their ids, whose space their neighbours have flooded."""
     from scipy.ndimage import binary_dilation, generate_binary_structure
 
-    removed = too_small[labels]
+    removed = looked_up(too_small, labels)
     # Only the space they leave and the voxels around it: the rest of the stack need not be flooded again.
     mask = binary_dilation(removed, generate_binary_structure(3, 1)) & (labels > 0)
     kept = np.where(removed, np.uint32(0), labels)
@@ -184,13 +185,7 @@ def fill_holes(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 def relabel(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Renumber the cells 1, 2, 3, ... in the order of their present ids."""
-    return _consecutive(labels)[labels]
-
-
-def renumber(labels: NDArray[np.uint32], new: NDArray[np.uint32]) -> None:
-    """Give each region its new id, in place, plane by plane."""
-    for plane in labels:
-        plane[...] = new[plane]
+    return looked_up(_consecutive(labels), labels)
 
 
 def _consecutive(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -199,15 +194,6 @@ def _consecutive(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     new = np.zeros(present.size, dtype=np.uint32)
     new[present] = np.arange(1, np.count_nonzero(present) + 1, dtype=np.uint32)
     return new
-
-
-def label_sizes(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return the number of voxels of every id from 0 to the largest; slice by slice, as `bincount` copies to int64."""
-    sizes = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.int64)
-    for plane in labels:
-        counts = np.bincount(plane.ravel())
-        sizes[: counts.size] += counts
-    return sizes
 
 
 def _note_owners(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_scutoid.progress import Progress
-from napari_scutoid.steps.cleanup import label_sizes, renumber
+from napari_scutoid.steps.by_label import label_boxes, label_sizes, looked_up, renumber
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.graph import partitioned, region_graph, region_graph_in_slabs
 from napari_scutoid.steps.memo import AFRESH
@@ -77,7 +77,7 @@ def partition(
     yield Progress(_MERGING)
     graph = memo.stage("contacts", (regions,), (), lambda: region_graph(labels, boundary))
     if settings.method != "shape":
-        return partitioned(graph, settings.method, settings.beta)[labels]
+        return looked_up(partitioned(graph, settings.method, settings.beta), labels)
     merged = yield from memo.steps(
         "merging",
         (regions, graph),
@@ -140,7 +140,7 @@ def merge_weakly_divided(
     ndarray of uint32, shape (z, y, x)
         A cell has the smallest of its regions' ids.
     """
-    return (yield from weakly_divided(labels, graph, settings, unit, sizes))[labels]
+    return looked_up((yield from weakly_divided(labels, graph, settings, unit, sizes)), labels)
 
 
 def weakly_divided(
@@ -210,19 +210,17 @@ def divided(
     ndarray of uint32, same shape
         New cells have the highest ids.
     """
-    from scipy.ndimage import find_objects
-
     voxels = label_sizes(labels)
     prior = sizes or size_prior(voxels[1:])
     met: dict[bytes, Divisions] = {}
     cells = labels if in_place else labels.copy()
     highest = int(labels.max(initial=0))
-    boxes = find_objects(labels.view(np.int32))
-    large = [i for i, box in enumerate(boxes, 1) if box is not None and voxels[i] >= _SHARE_OF_CELL * prior.volume]
+    boxes = label_boxes(labels)
+    large = [number for number in boxes if voxels[number] >= _SHARE_OF_CELL * prior.volume]
 
     def look(number: int) -> tuple[bytes, Divisions, NDArray[np.uint32] | None]:
         # Others' voxels may get new ids meanwhile; this region's do not.
-        box = boxes[number - 1]
+        box = boxes[number]
         inside = labels[box] == number
         digest = b"" if known is None else _digest(inside)
         divisions = None if known is None else known.get(digest)
@@ -244,7 +242,7 @@ def divided(
             new = np.concatenate([[0, number], highest + np.arange(1, n)]).astype(np.uint32)
             highest += n - 1
             inside = part > 0
-            cells[boxes[number - 1]][inside] = new[part[inside]]
+            cells[boxes[number]][inside] = new[part[inside]]
     if known is not None:
         known.clear()
         known.update(met)
@@ -290,12 +288,10 @@ def _connected(
 
 def _sampler(labels: NDArray[np.uint32], unit: Unit) -> Callable[[int], tuple[Points, float]]:
     """Return a function from an id to a sample of its voxels' places, and their number."""
-    from scipy.ndimage import find_objects
-
-    boxes = find_objects(labels.view(np.int32))
+    boxes = label_boxes(labels)
 
     def points(number: int) -> tuple[Points, float]:
-        box = boxes[number - 1]
+        box = boxes[number]
         inside = labels[box] == number
         corner = np.multiply([side.start for side in box], unit)
         return _sampled(inside, unit) + corner, float(np.count_nonzero(inside))

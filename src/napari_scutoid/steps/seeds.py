@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_scutoid.steps.by_label import looked_up
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.lines import smoothed
 
@@ -135,7 +136,7 @@ def standing_out(found: Maxima, *, prominence: float = 0.0, height: float = 0.0)
     if found.heights is None:
         return found.seeds
     number, keep = gave_way(found, prominence=prominence, height=height)
-    return np.where(keep, number, np.uint32(0))[found.seeds]
+    return looked_up(np.where(keep, number, np.uint32(0)), found.seeds)
 
 
 def gave_way(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_scutoid.progress import Progress
-from napari_scutoid.steps.cleanup import label_sizes
+from napari_scutoid.steps.by_label import label_sizes, looked_up
 from napari_scutoid.steps.flood import flood
 from napari_scutoid.steps.seeds import find_maxima, standing_out
 from napari_scutoid.steps.walls import ball_volume, height_map, typical_diameter, wall_distance, without_specks
@@ -142,7 +142,7 @@ def closed(tissue: Tissue, boundary: NDArray[Any], settings: Watershed, unit: Un
         full[0] = False
         if np.array_equal(spaces.tissue[full], spaces.voxels[full]):
             return tissue
-        mask: NDArray[np.bool_] = tissue.mask | full[spaces.space]
+        mask: NDArray[np.bool_] = tissue.mask | looked_up(full, spaces.space)
         return measured(mask, mask & (boundary <= settings.boundary_threshold), unit, stack)
 
     return memo.stage("closing", (tissue, spaces), (settings.closing,), close)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_scutoid.steps.cleanup import label_sizes
+from napari_scutoid.steps.by_label import label_sizes, looked_up
 from napari_scutoid.steps.lines import distance_inside
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ def without_specks(interior: NDArray[np.bool_], smallest: int) -> NDArray[np.boo
     if not speck.any():
         return interior
     speck[0] = True  # no piece at all: the interior itself
-    grown: NDArray[np.bool_] = speck[pieces]
-    return grown
+    return looked_up(speck, pieces)
 
 
 def wall_distance(interior: NDArray[np.bool_], unit: Sequence[float]) -> NDArray[np.float32]:

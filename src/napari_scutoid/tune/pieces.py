@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_scutoid.metrics import count_overlaps
-from napari_scutoid.steps.cleanup import label_sizes
+from napari_scutoid.steps.by_label import label_sizes
 from napari_scutoid.steps.graph import partitioned, region_graph
 
 if TYPE_CHECKING:
