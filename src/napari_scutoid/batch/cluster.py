@@ -7,6 +7,7 @@ and holds a worker's end against all that wait for it.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import queue
 import re
@@ -19,7 +20,7 @@ from multiprocessing import resource_tracker
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from napari_scutoid.batch.crew import News, Task
+from napari_scutoid.batch.crew import POLL_S, News, Task
 from napari_scutoid.batch.stack import failed_row
 from napari_scutoid.batch.worker import CORES, CORES_ALONE, GPU, MEMORY, work
 from napari_scutoid.errors import ScutoidError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 SILENT = logging.CRITICAL + 1
-POLL_S = 0.25
 LOOK_EVERY_S = 1.0
 """How often the scheduler is asked which workers there are."""
 CONNECT_S = 15
@@ -166,6 +166,11 @@ def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
     workers : int
     cards : sequence of str
         Graphics cards, as ``CUDA_VISIBLE_DEVICES`` names them: a worker each. Workers beyond that use the processor.
+
+    Raises
+    ------
+    ScutoidError
+        When they do not start, or one of them not within `START_S`.
     """
     dask, distributed = _libraries()
     with ExitStack() as opened:
@@ -185,6 +190,7 @@ def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
                     "dashboard": False,
                     "local_directory": folder,
                     "silence_logs": SILENT,
+                    "death_timeout": START_S,
                 },
             }
             for one in shares(workers, cards=cards)
@@ -196,16 +202,27 @@ def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
         }
         # Dask would set OMP_NUM_THREADS=1 and more in this very process, so as to hand it down.
         opened.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
+        before, began = _processes(), time.monotonic()
         try:
             with _deaf_to_ctrl_c():
                 cluster = distributed.SpecCluster(
                     workers=dict(enumerate(limits)), scheduler=scheduler, security=key, silence_logs=SILENT
                 )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise _do_not_start(str(error) or type(error).__name__) from error
+        # Dask has a process that hangs while it starts fail a check of its own, and leaves it running.
+        except (OSError, RuntimeError, TimeoutError, AssertionError) as error:
+            for process in _processes() - before:
+                process.kill()
+            took_long = time.monotonic() >= began + START_S
+            why = f"one has not answered for {START_S} s" if took_long else str(error) or type(error).__name__
+            raise _do_not_start(why) from error
         opened.enter_context(cluster)
         client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
         return _crew(client, opened, is_own=True, on_card=False)
+
+
+def _processes() -> set[Any]:
+    """Return Dask's processes that this one has started."""
+    return {process for process in multiprocessing.active_children() if process.name.startswith("Dask")}
 
 
 def distant_crew(address: str, *, on_card: bool = False) -> DaskCrew:

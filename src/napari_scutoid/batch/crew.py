@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +17,7 @@ from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from typing import TypeAlias
 
     from napari_scutoid.batch.job import BatchJob, Settled
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from napari_scutoid.batch.stack import Segment
     from napari_scutoid.progress import Steps
 
+POLL_S = 0.25
+"""How often whoever waits is asked whether to go on."""
 ATTEMPTS = 3
 """How many processes a stack may take down with it; the last of a cluster's may have gone for reasons of their own."""
 
@@ -126,6 +129,35 @@ class Crew(Protocol):
     def close(self) -> None:
         """Let all stop."""
         ...
+
+
+def starting(start: Callable[[], Crew]) -> Steps[Crew]:
+    """Start a crew in a thread of its own, so that whoever waits for it can cancel meanwhile.
+
+    A cluster cannot be broken off while it starts: one that nobody waits for any more is closed once it is there.
+
+    Parameters
+    ----------
+    start : callable
+        Returns the crew.
+    """
+    executor = ThreadPoolExecutor(1, thread_name_prefix="scutoid-crew")
+    crew = executor.submit(start)
+    executor.shutdown(wait=False)
+    try:
+        yield (step := Progress("Starting the workers"))
+        while not wait([crew], POLL_S).done:
+            yield step
+    except BaseException:
+        crew.add_done_callback(_not_wanted)
+        raise
+    return crew.result()
+
+
+def _not_wanted(crew: Future[Crew]) -> None:
+    # Why it did not start need not be told any more.
+    with suppress(Exception):
+        crew.result().close()
 
 
 def one_by_one(tasks: Iterable[Task]) -> Turns:

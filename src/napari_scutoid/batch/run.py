@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_scutoid import __version__
 from napari_scutoid.batch.alone import alone_in
-from napari_scutoid.batch.crew import Task, one_by_one, shared_out
+from napari_scutoid.batch.crew import Task, one_by_one, shared_out, starting
 from napari_scutoid.batch.job import settle
 from napari_scutoid.batch.report import (
     REPORT_CSV,
@@ -25,7 +26,7 @@ from napari_scutoid.batch.report import (
 )
 from napari_scutoid.batch.stack import clear_away_parts
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.progress import Progress
+from napari_scutoid.progress import Progress, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -139,8 +140,9 @@ def run_batch(
         turns, dashboard = one_by_one(tasks), ""
         at_once = workers if share_stacks else min(workers, len(items))
         if scheduler is not None or at_once > 1:
-            yield BatchProgress("Connecting to the workers", report=book.report)
-            crew = _crew(job, at_once, scheduler)
+            start = partial(_crew, job.recipe.predict.device, at_once, scheduler)
+            connecting = BatchProgress("Connecting to the workers", report=book.report)
+            crew = yield from within(starting(start), connecting)
             turns, dashboard = _turns(tasks, crew, share_stacks=share_stacks), crew.dashboard
             opened.callback(crew.close)
         opened.enter_context(closing(turns))
@@ -268,10 +270,9 @@ def _shareable(job: BatchJob, segment: Segment | None, workers: int, scheduler: 
     return replace(job, recipe=job.recipe.model_copy(update={"predict": predict}))
 
 
-def _crew(job: BatchJob, workers: int, scheduler: str | None) -> Crew:
+def _crew(device: str, workers: int, scheduler: str | None) -> Crew:
     from napari_scutoid.batch.cluster import distant_crew, local_crew
 
-    device = job.recipe.predict.device
     if scheduler is not None:
         return distant_crew(scheduler, on_card=device == "cuda")
     if device not in ("auto", "cuda"):
