@@ -24,6 +24,13 @@ class _Made(NamedTuple):
     joined: frozenset[Difference] = frozenset()
 
 
+class _Step(NamedTuple):
+    """What cells were before an edit, and which voxels became background by it, among others."""
+
+    before: dict[int, _Made | None]
+    emptied: Difference | None
+
+
 class Handwork:
     """Which cells people made, parted and joined by the edits that are in effect; nothing else counts.
 
@@ -32,7 +39,7 @@ class Handwork:
 
     def __init__(self) -> None:
         self._made: dict[int, _Made] = {}
-        self._before: list[dict[int, _Made | None]] = []
+        self._steps: list[_Step] = []
 
     def __contains__(self, cell: object) -> bool:
         """Whether a person gave a cell its form: by splitting, merging, adding or drawing."""
@@ -48,6 +55,10 @@ class Handwork:
         made, voxels = self._made.get(cell), tuple(places)
         return made is not None and any(len({_was(merge, voxel) for voxel in voxels}) > 1 for merge in made.joined)
 
+    def is_emptied(self, voxel: tuple[int, int, int]) -> bool:
+        """Whether a person took a voxel away from a cell, so that it is background on purpose."""
+        return any(_holds(step.emptied, voxel) for step in self._steps if step.emptied is not None)
+
     def do(self, step: int, change: Change) -> None:
         """Take an edit into account, which was made or done again.
 
@@ -59,12 +70,14 @@ class Handwork:
             What it did.
         """
         after = self._after(step, change)
-        self._before.append({cell: self._made.get(cell) for cell in after})
+        labels = change.labels
+        emptied = labels if labels is not None and 0 in labels.values()[1] else None
+        self._steps.append(_Step({cell: self._made.get(cell) for cell in after}, emptied))
         self._set(after)
 
     def undo(self) -> None:
         """Take back the last edit that was taken into account."""
-        self._set(self._before.pop())
+        self._set(self._steps.pop().before)
 
     def _set(self, made: dict[int, _Made | None]) -> None:
         for cell, how in made.items():
@@ -92,11 +105,21 @@ class Handwork:
 
 def _was(merge: Difference, voxel: tuple[int, int, int]) -> int:
     """Return the cell that a voxel had before a merge; 0 for those that kept theirs."""
-    place = tuple(i - first for i, first in zip(voxel, merge.box.start, strict=True))
-    if not all(0 <= i < n for i, n in zip(place, merge.box.shape, strict=True)):
-        return 0
-    mask = merge.where()
+    return _value(merge, 0, voxel, kept=0)
+
+
+def _holds(emptied: Difference, voxel: tuple[int, int, int]) -> bool:
+    """Whether a voxel became background."""
+    return _value(emptied, 1, voxel, kept=1) == 0
+
+
+def _value(of: Difference, side: int, voxel: tuple[int, int, int], kept: int) -> int:
+    """Return the value of a voxel that differs, before (0) or after (1); `kept` where it does not differ."""
+    place = tuple(i - first for i, first in zip(voxel, of.box.start, strict=True))
+    if not all(0 <= i < n for i, n in zip(place, of.box.shape, strict=True)):
+        return kept
+    mask = of.where()
     if not mask[place]:
-        return 0
+        return kept
     flat = int(np.ravel_multi_index(place, mask.shape))
-    return int(merge.values()[0][np.count_nonzero(mask.ravel()[:flat])])
+    return int(of.values()[side][np.count_nonzero(mask.ravel()[:flat])])

@@ -13,6 +13,7 @@ from napari_scutoid.progress import Progress, drain
 from napari_scutoid.proofread import journal_file
 from napari_scutoid.proofread.change import Change, Difference, StateChange, cells_in
 from napari_scutoid.proofread.edits.merge import named
+from napari_scutoid.proofread.gap_list import no_cells_in, tell_no_cells
 from napari_scutoid.proofread.journal import Journal
 from napari_scutoid.proofread.refusals import joined, refuse
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_scutoid.box import Box
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.base import Base
+    from napari_scutoid.proofread.gaps import Place
     from napari_scutoid.proofread.history import Step
     from napari_scutoid.proofread.refusals import Refusal
 
@@ -87,12 +89,15 @@ class Merged:
         The edits in collisions that are not among `entries`.
     refused : tuple of Refusal
         What either has refused of other segmentations.
+    no_cells : tuple of places
+        Where either has said that no cell is missing.
     """
 
     entries: tuple[Entry, ...]
     collisions: tuple[Collision, ...]
     left_out: tuple[Entry, ...]
     refused: tuple[Refusal, ...] = ()
+    no_cells: tuple[Place, ...] = ()
 
     def journal(self, base: Base) -> Journal:
         """Return a journal of the merged edits that is forgotten when it is closed."""
@@ -128,6 +133,7 @@ class Merged:
             yield Progress("Writing the corrections", number, len(self.entries))
             journal.append(entry.change, entry.step.author, entry.step.made_at)
         refuse(journal, self.refused)
+        tell_no_cells(journal, self.no_cells)
 
 
 def merge_journals(
@@ -182,7 +188,11 @@ def merge_journals(
     until, since = ([one[i] for i in span if i not in without] for span in (range(n), range(n, len(one))))
     theirs = [entry for i, entry in enumerate(sides[1].entries) if i not in left_out[1]]
     made = (*until, *_interleaved(since, theirs))
-    return Merged(made, collisions, tuple(dropped), joined(first, second, new_ids))
+    return Merged(made, collisions, tuple(dropped), joined(first, second, new_ids), _no_cells(first, second))
+
+
+def _no_cells(first: Journal, second: Journal) -> tuple[Place, ...]:
+    return tuple(dict.fromkeys((*no_cells_in(first), *no_cells_in(second))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,14 +49,14 @@ _GROUPS = {
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A cell to look at.
+    """A cell to look at, or background where one may be missing.
 
     Parameters
     ----------
     cell : int
-        Its id.
+        Its id; 0 for background.
     probability : float
-        That it is wrong.
+        That it is wrong; of background, where it stands in the list.
     reasons : tuple of str
         What speaks against it, the weightiest first; at least one.
     place : tuple of 3 floats
@@ -84,7 +84,9 @@ class Suspect:
 
     @property
     def cells(self) -> list[int]:
-        """The cell, and the one behind the suspect face."""
+        """The cell, and the one behind the suspect face; none for background."""
+        if not self.cell:
+            return []
         return [self.cell] if self.other is None else [self.cell, self.other]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from napari_scutoid.errors import ScutoidError
-from napari_scutoid.proofread.change import cells_in
+from napari_scutoid.proofread.change import Change, cells_in
 from napari_scutoid.proofread.edits.states import Accept, Flag, MarkSeen, Note
+from napari_scutoid.proofread.gap_list import GapList, voxel_of
 from napari_scutoid.proofread.history import LONGEST_PAUSE
 from napari_scutoid.proofread.likely import likely
 from napari_scutoid.proofread.reasons import Suspect, suspect
@@ -17,7 +19,7 @@ from napari_scutoid.proofread.reasons import Suspect, suspect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from napari_scutoid.proofread.change import Change
+    from napari_scutoid.proofread.gaps import Gap
     from napari_scutoid.proofread.history import Move
     from napari_scutoid.proofread.session import Session
     from napari_scutoid.proofread.suspects import Suspects
@@ -70,6 +72,8 @@ class Review:
         What changed after the suspects were found.
     clock : callable
         Returns the present time with its time zone.
+    gaps : iterable of Gap
+        Where cells may be missing; they come between the cells.
 
     Attributes
     ----------
@@ -83,17 +87,20 @@ class Review:
         suspects: Suspects,
         since: Iterable[Change] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        gaps: Iterable[Gap] = (),
     ) -> None:
         self.session, self.suspects = session, suspects
         self.current: Suspect | None = None
         self._clock = clock
         self._order: list[tuple[float, int]] = []
         self._key: dict[int, tuple[float, int]] = {}
+        self._ranks: dict[int, tuple[float, int]] = {}
         self._passed: set[int] = set()
         self._again: set[int] = set()
         self._changed: dict[int, None] = {}
         self._beside: dict[int, None] = {}
         self._pace = _Pace()
+        self._gaps = GapList(session, gaps)
         for cell in suspects.cells:
             self._place(cell)
         for change in since:
@@ -110,18 +117,21 @@ class Review:
         return len(self._order) + len(self._passed)
 
     def next(self, which: Filter = UNSEEN) -> Suspect | None:
-        """Go to the most suspect cell that was not shown in this round; None where there is none.
+        """Go to the most suspect cell or gap that was not shown in this round; None where there is none.
 
         A round ends where none is left; then those that were neither accepted, skipped nor flagged come again.
         """
         for new in [cell for cell in self._changed if cell not in self.suspects]:
             self._look_at(new)
-        cell = self._first(which)
-        if cell is None and self._passed:
+        cell, gap = self._first(which), self._first_gap(which)
+        if cell is None and gap is None and (self._gaps.begin_round() or self._passed):
             for passed in tuple(self._passed):
                 self._passed.discard(passed)
                 self._place(passed)
-            cell = self._first(which)
+            cell, gap = self._first(which), self._first_gap(which)
+        if gap is not None and (cell is None or gap.chance > 1 / (1 + math.exp(self._ranks[cell][0]))):
+            self.current = self._gaps.take(gap)
+            return self.current
         if cell is None:
             self.current = None
             return None
@@ -141,16 +151,17 @@ class Review:
     @property
     def is_behind(self) -> bool:
         """Whether the current suspect was changed after it was shown."""
-        shown = self.current
-        return shown is not None and shown.cell in self.session.index and any(map(self._is_stale, shown.cells))
+        shown, cells = self.current, self._cells_now()
+        return shown is not None and shown.cell in (0, *cells) and any(map(self._is_stale, cells))
 
     def follow(self) -> Suspect | None:
         """Return what became of the current suspect; None where its cells are no more."""
-        left = [cell for cell in self.current.cells if cell in self.session.index] if self.current else []
-        if not left:
+        cells = self._cells_now()
+        if cells:
+            return self.show(cells[0])
+        if not self._is_gap:
             self.current = None
-            return None
-        return self.show(left[0])
+        return self.current
 
     def look_again(self) -> bool:
         """Look at one of the cells that edits have changed, or else at one beside them; False where none waits."""
@@ -160,7 +171,9 @@ class Review:
         return cell is not None
 
     def accept(self) -> Change:
-        """Accept the current cell: no edit changes it until it is unlocked."""
+        """Accept the current cell: no edit changes it until it is unlocked. Of a gap, say that no cell is missing."""
+        if self._is_gap:
+            return self._tell_no_cell()
         return self.session.do(Accept((self._shown().cell,)))
 
     def fix(self) -> Change:
@@ -181,11 +194,23 @@ class Review:
         return self.session.do(shown.fix)
 
     def skip(self) -> Change:
-        """Leave the current cell as it is, neither accepted nor to be shown again before it changes."""
+        """Leave the current cell as it is, not accepted, not to be shown again before it changes; a gap as `accept`."""
+        if self._is_gap:
+            return self._tell_no_cell()
         return self.session.do(MarkSeen((self._shown().cell,)))
 
     def flag(self, note: str = "") -> list[Change]:
-        """Keep the current cell for later, with a note in the user's words."""
+        """Keep the current cell for later, with a note in the user's words.
+
+        Raises
+        ------
+        ScutoidError
+            When the current suspect is a gap, or none is shown.
+        """
+        if self._is_gap:
+            raise ScutoidError(
+                "This place cannot be flagged", "no cell is here yet", "add a cell here, or skip the place"
+            )
         cells = (self._shown().cell,)
         changes = [self.session.do(Flag(cells))]
         if note:
@@ -199,8 +224,23 @@ class Review:
         worked = self._pace.until(self._clock(), self.session.history.moves)
         return in_words(accepted, len(index), worked)
 
+    @property
+    def _is_gap(self) -> bool:
+        return self.current is not None and not self.current.cell
+
+    def _cells_now(self) -> list[int]:
+        """Return the cells that the current suspect is about; of a gap, the one that is there by now."""
+        if self.current is None:
+            return []
+        cells = self.current.cells if self.current.cell else [int(self.session.labels[voxel_of(self.current)])]
+        return [cell for cell in cells if cell in self.session.index]
+
+    def _tell_no_cell(self) -> Change:
+        self._gaps.tell_no_cell(voxel_of(self._shown()))
+        return Change("no cell", "No cell is missing here")
+
     def _shown(self) -> Suspect:
-        if self.current is None or self.current.cell not in self.session.index:
+        if self.current is None or not (self._is_gap or self.current.cell in self.session.index):
             raise ScutoidError("No cell is shown", "none was asked for, or it is no more", "go to the next suspect")
         return self.current
 
@@ -211,22 +251,29 @@ class Review:
             self._look_at(cell)  # which may put another one before it
         return cell
 
+    def _first_gap(self, which: Filter) -> Gap | None:
+        if which.flagged or which.at_border:
+            return None
+        return self._gaps.next(lambda place: self._is_near(place, which))
+
     def _candidates(self, which: Filter) -> Iterator[int]:
         if which.flagged:
             states = self.session.states
             flagged = [cell for cell, state in states.items() if state.flagged and cell in self.suspects]
-            return iter(sorted(set(flagged) - self._passed, key=self._rank))
+            return iter(sorted(set(flagged) - self._passed, key=self._ranks.__getitem__))
         if which.unseen:
             return (cell for _, cell in self._order)
-        return iter(sorted((cell for cell in self.suspects.cells if cell not in self._passed), key=self._rank))
+        left = (cell for cell in self.suspects.cells if cell not in self._passed)
+        return iter(sorted(left, key=self._ranks.__getitem__))
 
     def _fits(self, cell: int, which: Filter) -> bool:
         index = self.session.index
-        if which.at_border and not index.touches_border(cell):
-            return False
+        return self._is_near(index.centroid(cell), which) and (not which.at_border or index.touches_border(cell))
+
+    def _is_near(self, place: tuple[float, float, float], which: Filter) -> bool:
         if which.near is None:
             return True
-        away = zip(index.centroid(cell), which.near, self.session.spacing, strict=True)
+        away = zip(place, which.near, self.session.spacing, strict=True)
         return sum(((a - b) * edge) ** 2 for a, b, edge in away) <= which.within**2
 
     def _hear(self, change: Change) -> None:
@@ -263,7 +310,10 @@ class Review:
                 self._place(judged)
 
     def _rank(self, cell: int) -> tuple[float, int]:
-        return -likely(self.suspects, self.session.index, self.session.handwork, cell).wrong, cell
+        session = self.session
+        if cell not in session.handwork:
+            return -self.suspects.odds(cell).wrong, cell
+        return -likely(self.suspects, session.index, session.handwork, cell).wrong, cell
 
     def _waits(self, cell: int) -> bool:
         if cell not in self.suspects or cell in self._passed:
@@ -276,8 +326,11 @@ class Review:
     def _place(self, cell: int) -> None:
         """Put a cell where it belongs in the order, or take it out."""
         self._take_out(cell)
+        self._ranks.pop(cell, None)
+        if cell in self.suspects:
+            self._ranks[cell] = self._rank(cell)
         if self._waits(cell):
-            self._key[cell] = self._rank(cell)
+            self._key[cell] = self._ranks[cell]
             bisect.insort(self._order, self._key[cell])
 
     def _take_out(self, cell: int) -> None:

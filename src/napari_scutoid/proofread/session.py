@@ -238,6 +238,18 @@ class Session:
 
         return parted(self._journal, proposals)
 
+    def tell_no_cell(self, place: tuple[int, int, int]) -> None:
+        """Write that no cell is missing at a place; no step of the history. ScutoidError where it cannot be written."""
+        from napari_scutoid.proofread.gap_list import tell_no_cells
+
+        tell_no_cells(self._journal, [place])
+
+    def no_cells(self) -> list[tuple[int, int, int]]:
+        """Return where no cell is missing; ScutoidError for a damaged journal."""
+        from napari_scutoid.proofread.gap_list import no_cells_in
+
+        return no_cells_in(self._journal)
+
     def corrected(self) -> Corrected:
         """Return the labels as they are with how they came about, to be written; the arrays are the session's own."""
         from napari_scutoid.proofread.saving import Corrected

@@ -192,13 +192,15 @@ def find_again(session: Session, offered: Offered, chosen: Plan) -> Steps[tuple[
 
 
 def _reviewed(session: Session, opinions: Sequence[ArrayLike]) -> Steps[Review]:
+    from napari_scutoid.proofread.gaps import find_gaps
     from napari_scutoid.proofread.review import Review
     from napari_scutoid.proofread.suspects import Suspects
 
     with session.watched() as watch:
+        gaps = yield from find_gaps(watch)
         suspects = yield from Suspects.build(watch, opinions)
         with watch.still():  # of later edits the review hears
-            return Review(session, suspects, watch.changes())
+            return Review(session, suspects, watch.changes(), gaps=gaps)
 
 
 def propose_lumen(session: Session) -> Steps[Change]:

@@ -44,8 +44,8 @@ class SuspectCard:
     ----------
     title : str
         What it is: ``"Cell 217"``, ``"Wall between 31 and 217"``.
-    chance : float
-        That something is wrong, 0 to 1.
+    chance : float or None
+        That something is wrong, 0 to 1; None where nobody has measured it.
     reasons : sequence of str
         In words, the strongest first: ``"weak wall to cell 217: 0.18"``.
     fix : str
@@ -55,7 +55,7 @@ class SuspectCard:
     """
 
     title: str
-    chance: float
+    chance: float | None
     reasons: Sequence[str] = ()
     fix: str = ""
     note: str = ""
@@ -160,7 +160,8 @@ class SuspectPanel(QWidget):
             self.title.setText("")
             self.reasons.setText(nothing)
         else:
-            self.title.setText(f"{card.title}: {card.chance:.0%} likely to be wrong")
+            chance = "" if card.chance is None else f": {card.chance:.0%} likely to be wrong"
+            self.title.setText(f"{card.title}{chance}")
             lines = [f"• {reason}" for reason in card.reasons]
             lines += [f"Proposed: {card.fix}"] if card.fix else []
             lines += [f"Note: {card.note}"] if card.note else []

@@ -1,0 +1,182 @@
+"""Finds background where a cell may be missing: about as large as one, closed by walls, and among cells."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_scutoid.box import Box
+from napari_scutoid.progress import Progress
+from napari_scutoid.proofread.edits.guards import lumen_in, typical_diameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_scutoid.progress import Steps
+    from napari_scutoid.proofread.watch import Watch
+
+Place = tuple[int, int, int]
+
+_ACROSS = 10
+"""Blocks across a typical cell: a whole stack of them is small."""
+_WALL = 128
+"""Evidence from which a block is wall rather than the inside of something."""
+_LEAK = 0.2
+"""Width of the gaps in walls that count as closed, in diameters of a typical cell."""
+_SMALLEST, _LARGEST = 0.1, 5.0
+"""Size of a gap, in typical cells."""
+_CLOSED, _AMONG = 0.8, 0.4
+"""Least shares of a gap's surface that walls or cells close, and of its surroundings that are cells: a cell of a layer
+looks at what is no cell on two sides."""
+_AROUND = 0.3
+"""How far its surroundings reach, in diameters of a typical cell."""
+_OPEN, _LUMEN, _SOLID, _CELL = range(4)
+"""What a block is; from the third on it closes a surface."""
+
+
+class Gap(NamedTuple):
+    """Background where a cell may be missing.
+
+    Parameters
+    ----------
+    place : tuple of 3 ints
+        A voxel deep inside.
+    size : float
+        In typical cells, about.
+    closed, among : float
+        Shares of its surface that walls or cells close, and of its surroundings that are cells.
+    """
+
+    place: Place
+    size: float
+    closed: float
+    among: float
+
+    @property
+    def chance(self) -> float:
+        """Where it stands among the suspects, 0 to 1; unlike theirs not calibrated, so that nobody is shown it."""
+        return min(0.99, self.closed * self.among)
+
+
+class _Blocks(NamedTuple):
+    """A piece of the stack, or all of it, each block of voxels as one."""
+
+    what: NDArray[np.uint8]
+    spacing: tuple[float, float, float]
+    across: float
+    """Diameter of a typical cell, in the spacing's units."""
+
+    @property
+    def typical(self) -> float:
+        """Blocks of a typical cell."""
+        return math.pi / 6 * self.across**3 / math.prod(self.spacing)
+
+
+def find_gaps(watch: Watch) -> Steps[list[Gap]]:
+    """Look for missing cells.
+
+    A gap is a piece of the background that hangs together and stays apart from the rest where walls leak a little
+    (a morphological opening). Edits may go on meanwhile: whether it still is background is to be asked before it is
+    shown.
+
+    Parameters
+    ----------
+    watch : Watch
+        Of the labels.
+
+    Yields
+    ------
+    Progress
+        Once a layer of blocks.
+
+    Returns
+    -------
+    list of Gap
+        The surest first.
+    """
+    with watch.still() as scene:
+        across, edges = typical_diameter(scene), scene.spacing
+    if not across:
+        return []
+    z, y, x = (max(1, int(across / _ACROSS / edge)) for edge in edges)
+    what = yield from _blocks(watch, (z, y, x))
+    yield Progress("Looking for missing cells")
+    found = _gaps(_Blocks(what, (z * edges.z, y * edges.y, x * edges.x), across))
+    gaps = [gap._replace(place=_middle(gap.place, (z, y, x), scene.shape)) for gap in found]
+    return sorted(gaps, key=lambda gap: (-gap.chance, gap.place))
+
+
+def _blocks(watch: Watch, step: Place) -> Steps[NDArray[np.uint8]]:
+    """Return what each block is: by its middle plane, and by its clearest wall."""
+    with watch.still() as scene:
+        shape = scene.shape
+    depth, height, width = (-(-n // by) for n, by in zip(shape, step, strict=True))
+    what = np.zeros((depth, height, width), np.uint8)
+    for z in range(depth):
+        yield Progress("Looking for missing cells", z, depth)
+        slab = Box((z * step[0], 0, 0), shape).overlap(Box.whole(shape))
+        slab = Box(slab.start, (min(step[0], slab.shape[0]), *shape[1:]))
+        middle = Box((slab.start[0] + slab.shape[0] // 2, 0, 0), (1, *shape[1:]))
+        with watch.still() as scene:
+            cells = scene.labels[middle.slices][0, :: step[1], :: step[2]] > 0
+            lumen = lumen_in(scene, middle)[0, :: step[1], :: step[2]].copy()
+        walls = scene.evidence.boundary(slab).max(axis=0)
+        walls = np.pad(walls, [(0, -n % by) for n, by in zip(walls.shape, step[1:], strict=True)])
+        walls = walls.reshape(height, step[1], width, step[2]).max(axis=(1, 3))
+        what[z] = np.select([cells, lumen, walls >= _WALL], [_CELL, _LUMEN, _SOLID], _OPEN)
+    return what
+
+
+def _gaps(blocks: _Blocks) -> Iterator[Gap]:
+    """Yield the gaps, their places in blocks."""
+    import cc3d
+    import edt
+
+    depth = edt.edt(blocks.what == _OPEN, anisotropy=blocks.spacing, black_border=False)
+    cores = cc3d.connected_components((depth > 0.5 * _LEAK * blocks.across).view(np.uint8), connectivity=6)
+    known = cc3d.statistics(cores)
+    margin = [math.ceil((_LEAK + _AROUND) * blocks.across / edge) + 1 for edge in blocks.spacing]
+    for number in range(1, len(known["voxel_counts"])):
+        if known["voxel_counts"][number] > _LARGEST * blocks.typical:
+            continue
+        cut = known["bounding_boxes"][number]
+        box = Box.between([one.start for one in cut], [one.stop for one in cut]).padded(margin, cores.shape)
+        core = cores[box.slices] == number
+        gap = _measured(blocks._replace(what=blocks.what[box.slices]), core)
+        if _SMALLEST <= gap.size <= _LARGEST and gap.closed >= _CLOSED and gap.among >= _AMONG:
+            z, y, x = np.unravel_index(int(np.argmax(np.where(core, depth[box.slices], 0))), core.shape)
+            yield gap._replace(place=(int(z) + box.start[0], int(y) + box.start[1], int(x) + box.start[2]))
+
+
+def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> Gap:
+    """Return what the surface and the surroundings of a gap say, without its place."""
+    import edt
+
+    def near(mask: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
+        away = edt.edt(~mask, anisotropy=blocks.spacing, black_border=False)
+        return np.asarray(away <= reach * blocks.across + 1e-6)
+
+    what = blocks.what
+    inside = core | ((what == _OPEN) & near(core, 0.75 * _LEAK))  # half of it would leave the corners out
+    area = closed = 0.0
+    for axis, edge in enumerate(blocks.spacing):
+        low, high = (
+            tuple(cut if i == axis else slice(None) for i in range(3)) for cut in (slice(None, -1), slice(1, None))
+        )
+        for here, there in ((low, high), (high, low)):
+            behind = what[there][inside[here] & ~inside[there]]
+            area += len(behind) / edge
+            closed += float(np.count_nonzero(behind >= _SOLID)) / edge
+    around = what[near(inside, _AROUND) & ~inside]
+    around = around[around != _SOLID]
+    among = np.count_nonzero(around == _CELL) / max(1, len(around))
+    return Gap((0, 0, 0), np.count_nonzero(inside) / blocks.typical, closed / (area or 1.0), among)
+
+
+def _middle(block: Place, step: Place, shape: Place) -> Place:
+    z, y, x = (min(i * by + by // 2, n - 1) for i, by, n in zip(block, step, shape, strict=True))
+    return z, y, x

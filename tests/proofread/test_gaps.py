@@ -1,0 +1,179 @@
+"""Background where a cell may be missing: what is found, and what becomes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from judged_tissue import EDGE, evidence, labels, scene, suspects, truth
+
+from napari_scutoid.errors import ScutoidError
+from napari_scutoid.progress import Progress, drain
+from napari_scutoid.proofread.edits.add import Add
+from napari_scutoid.proofread.edits.delete import Delete
+from napari_scutoid.proofread.gaps import find_gaps
+from napari_scutoid.proofread.journal import Journal
+from napari_scutoid.proofread.journal_merge import merge_journals
+from napari_scutoid.proofread.review import Filter, Review
+from napari_scutoid.proofread.session import Session
+from napari_scutoid.proofread.watch import Watch
+from napari_scutoid.volume import Labels, VoxelSize
+
+MIDDLE, OUTER = 14, 5
+"""A cube among cubes, and one that looks at the outside with one side."""
+SIZE = VoxelSize(1.0, 1.0, 1.0)
+
+
+def without(*cells, of=None):
+    made = truth() if of is None else of
+    made[np.isin(made, cells)] = 0
+    return made
+
+
+def gaps(made, walls=True, lumen=None):
+    of = scene(made, lumen)
+    if not walls:
+        of.evidence.walls[:] = 0
+    return drain(find_gaps(Watch(lambda: of)))
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Open labels without one cube, with a journal; all that was opened is closed in the end."""
+    begun = []
+
+    def open_(cells=(OUTER,), name="a"):
+        grid = Labels(without(*cells, of=labels()), SIZE)
+        own = drain(Session.begin(grid, evidence(), tmp_path / f"{name}.sqlite"))
+        review = Review(own, suspects(own.scene()), gaps=drain(find_gaps(Watch(own.scene))))
+        begun.append((own, review))
+        return own, review
+
+    yield open_
+    for own, review in begun:
+        review.close()
+        own.close()
+
+
+def to_the_gap(review, which=None):
+    for _ in range(40):
+        shown = review.next(*([] if which is None else [which]))
+        if shown is None or not shown.cell:
+            return shown
+    return None
+
+
+def test_missing_cells_are_found_where_they_are():
+    made = without(MIDDLE, OUTER)
+    found = gaps(made)
+    assert {int(truth()[gap.place]) for gap in found} == {MIDDLE, OUTER}
+    assert int(truth()[found[0].place]) == MIDDLE
+    inner = found[0]
+    assert inner.size == pytest.approx((EDGE - 2) ** 3 / EDGE**3, rel=0.05)  # its walls are not in it
+    assert (inner.closed, inner.among) == (1.0, 1.0)
+    assert found[1].closed == 1.0 and 0.6 < found[1].among < 1
+
+
+def test_whole_tissue_has_no_gap():
+    assert gaps(truth()) == [] == gaps(np.zeros((9, 9, 9), np.uint32))
+
+
+def test_what_is_open_to_the_outside_is_none_and_what_cells_enclose_needs_no_wall():
+    assert gaps(without(OUTER), walls=False) == []
+    assert [int(truth()[gap.place]) for gap in gaps(without(MIDDLE), walls=False)] == [MIDDLE]
+
+
+def test_lumen_and_what_is_too_small_or_too_large_is_none():
+    assert gaps(without(MIDDLE), lumen=truth() == MIDDLE) == []
+    small = truth()
+    small[14:16, 13:15, 13:15] = 0
+    assert gaps(small) == []
+    assert gaps(without(13, 14, 15, 11, 17, 5), walls=False) == []
+
+
+def test_a_large_stack_is_looked_at_in_blocks_and_by_the_way():
+    made = np.kron(without(MIDDLE), np.ones((3, 3, 3), np.uint32))[:-1, :, :-2]
+    of = scene(made.astype(np.uint32))
+    of.evidence.walls = np.kron(evidence().walls, np.ones((3, 3, 3), np.uint8))[:-1, :, :-2]
+    steps = find_gaps(Watch(lambda: of))
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as end:
+            found = end.value
+            break
+    assert all(isinstance(one, Progress) for one in told) and len(told) < made.shape[0]
+    assert [int(np.kron(truth(), np.ones((3, 3, 3)))[gap.place]) for gap in found] == [MIDDLE]
+
+
+def test_a_gap_comes_between_the_cells_and_is_filled(opened):
+    own, review = opened()
+    shown = to_the_gap(review)
+    assert (shown.cell, shown.cells, shown.fix_title) == (0, [], "Add a cell here")
+    assert shown.fix == Add((shown.place,))
+    assert shown.reasons[1] == "walls or cells close 100% of its surface"
+    assert review.follow() is shown and not review.is_behind
+    review.fix()
+    new = own.next_id - 1
+    assert review.is_behind and review.follow().cell == new
+    assert own.index.voxels(new) > 0.4 * EDGE**3
+    assert to_the_gap(review) is None
+    own.undo()
+    assert to_the_gap(review).place == shown.place
+    assert to_the_gap(review, Filter(flagged=True)) is None
+    assert to_the_gap(review, Filter(at_border=True)) is None
+    assert to_the_gap(review, Filter(near=(40.0, 40.0, 40.0), within=3.0)) is None
+    assert to_the_gap(review, Filter(near=shown.place, within=3.0)).place == shown.place
+
+
+def test_surer_cells_come_before_a_gap_and_others_after(opened):
+    own, review = opened()
+    shown = [review.next() for _ in range(len(own.index) + 1)]
+    chances = [one.probability for one in shown]
+    assert chances == sorted(chances, reverse=True)
+    assert [one.cell for one in shown].count(0) == 1 and shown[-1].cell
+
+
+@pytest.mark.parametrize("say", ["accept", "skip"])
+def test_where_no_cell_is_missing_is_remembered(opened, say):
+    own, review = opened()
+    to_the_gap(review)
+    with pytest.raises(ScutoidError, match="cannot be flagged"):
+        review.flag()
+    getattr(review, say)()
+    assert to_the_gap(review) is None
+    assert len(own.no_cells()) == 1 and not len(own.history)
+    own.close()
+    _, again = opened()
+    assert to_the_gap(again) is None
+
+
+def test_what_a_person_has_deleted_is_no_gap(opened):
+    own, review = opened(())
+    own.do(Delete((OUTER,)))
+    late = Review(own, review.suspects, gaps=drain(find_gaps(Watch(own.scene))))
+    assert to_the_gap(late) is None
+    late.close()
+    own.close()
+    own, review = opened(())
+    assert OUTER not in own.index and to_the_gap(review) is None
+
+
+def test_two_peoples_answers_are_joined(opened, tmp_path):
+    for name in "ab":
+        own, review = opened((OUTER, 11), name)
+        to_the_gap(review)
+        if name == "b":
+            to_the_gap(review)
+        review.skip()
+        base = own.base
+        own.close()
+    with Journal.read(tmp_path / "a.sqlite") as one, Journal.read(tmp_path / "b.sqlite") as other:
+        assert len(set(merge_journals(base, one, other).no_cells)) == 2
+
+
+def test_a_damaged_answer_is_refused(opened):
+    own, _ = opened()
+    own._journal.tell("no cell", {"odd": '["a", 1, 2]'})
+    with pytest.raises(ScutoidError):
+        own.no_cells()
