@@ -83,6 +83,7 @@ def test_a_tick_takes_the_place_of_another(table, qtbot):
 def test_rows_tell_shape_axes_type_guess_and_why(table):
     assert table.item(1, NAME).text() == "cells\n6 × 16 × 20  (zyx)"
     assert table.item(1, NAME + 1).text() == "labels\nuint16"
+    assert table.item(3, NAME + 1).text() == "map\nuint8"
     assert "because" in table.item(1, NAME).toolTip()
     assert "one picture" in table.item(2, NAME).toolTip()
     boxes = [(row, column) for row in range(4) for column in (IMAGE, LABELS, WALLS)]

@@ -385,6 +385,7 @@ def test_walls_that_were_saved_with_labels_lie_over_them(
     chosen = widget.value()
     assert (chosen.image, chosen.labels.split("/")[-1], chosen.walls) == (None, "label", "boundary")
     assert widget.problem() is None
+    assert "labels + " in widget.memory.note.text() and " maps of memory" in widget.memory.note.text()
     widget.setValue(chosen.model_copy(update={"in_memory": in_memory}))
     for _ in range(2):
         widget.start()

@@ -8,8 +8,8 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_scutoid.ui.dataset_choice import TISSUE, is_map, stack_problem
 from napari_scutoid.ui.dataset_choice import WALLS as MAP_OF_WALLS
-from napari_scutoid.ui.dataset_choice import is_map, stack_problem
 from napari_scutoid.ui.sections_view import pixmap_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class DatasetTable(QTableWidget):
         shape = " × ".join(str(length) for length in dataset.shape)
         problem = stack_problem(dataset)
         name = dataset.path.rsplit("/", 1)[-1]
-        texts = ("", f"{name}\n{shape}  ({dataset.axes.lower()})", f"{dataset.guess}\n{dataset.dtype}", "", "", "")
+        looks = "map" if is_map(dataset, MAP_OF_WALLS) or is_map(dataset, TISSUE) else dataset.guess
+        texts = ("", f"{name}\n{shape}  ({dataset.axes.lower()})", f"{looks}\n{dataset.dtype}", "", "", "")
         columns = () if problem else TICKS if is_map(dataset, MAP_OF_WALLS) else (IMAGE, LABELS)
         tip = f"{dataset.path}: {dataset.guess}, {dataset.reason}." + (f"\n{problem}" if problem else "")
         for column, text in enumerate(texts):

@@ -29,7 +29,7 @@ class MemoryChoice(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._image = self._labels = self._free = 0
+        self._image = self._labels = self._free = self._maps = 0
         self.read = QRadioButton("Read it into memory (fastest)")
         self.read.setToolTip(f"Right for stacks that take less than {MEMORY_SHARE:.0%} of the free memory.")
         self.leave = QRadioButton("Leave it in its file, read what is shown")
@@ -56,18 +56,18 @@ class MemoryChoice(QWidget):
         self.read.blockSignals(False)
         self._describe()
 
-    def setNeeds(self, image: int, labels: int, free: int) -> None:
-        """State the bytes of the image and of the labels, and those that are free."""
-        self._image, self._labels, self._free = image, labels, free
+    def setNeeds(self, image: int, labels: int, free: int, maps: int = 0) -> None:
+        """State the bytes of the image, the labels and the maps of probabilities, and those that are free."""
+        self._image, self._labels, self._free, self._maps = image, labels, free, maps
         self._describe()
 
     def is_sensible(self) -> bool:
         """Whether there is memory for the stack and for what is done with it."""
-        return self._image <= MEMORY_SHARE * self._free
+        return self._image + self._maps <= MEMORY_SHARE * self._free
 
     def problem(self) -> str | None:
         """Return why the choice cannot be made, or None."""
-        needed = self._labels + (self._image if self.value() else 0)
+        needed = self._labels + (self._image + self._maps if self.value() else 0)
         if needed <= self._free:
             return None
         other = "leave the stack in its file" if self.value() and self._labels <= self._free else "close other programs"
@@ -78,10 +78,11 @@ class MemoryChoice(QWidget):
         self.valueChanged.emit()
 
     def _describe(self) -> None:
-        image = self._image if self.value() else 0
-        parts = [f"{in_words(size)} {what}" for size, what in ((image, "image"), (self._labels, "labels")) if size]
+        image, maps = (self._image, self._maps) if self.value() else (0, 0)
+        needs = ((image, "image"), (self._labels, "labels"), (maps, "maps"))
+        parts = [f"{in_words(size)} {what}" for size, what in needs if size]
         self.note.setText(f"Takes {' + '.join(parts) or 'next to nothing'} of memory; free: {in_words(self._free)}.")
-        self.note.setVisible(bool(self._image or self._labels))
+        self.note.setVisible(bool(self._image or self._labels or self._maps))
 
 
 def in_words(size: int) -> str:

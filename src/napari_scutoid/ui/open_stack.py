@@ -224,11 +224,11 @@ class OpenStackWidget(Dock):
 
     def _update(self) -> None:
         image, labels, _ = map(self._dataset, self.table.value())
-        images = self._maps() if image is None else [image, *self._maps()]
-        image_bytes = sum(nbytes(one, self._axes_of(one)) for one in images)
+        image_bytes = 0 if image is None else nbytes(image, self._axes_of(image))
+        map_bytes = sum(nbytes(one, self._axes_of(one)) for one in self._maps())
         # Labels are corrected in place, so they are always read, as 32-bit numbers.
         label_bytes = 0 if labels is None else 4 * math.prod(extent(labels, self._axes_of(labels)))
-        self.memory.setNeeds(image_bytes, label_bytes, memory_choice.free_memory())
+        self.memory.setNeeds(image_bytes, label_bytes, memory_choice.free_memory(), map_bytes)
         self.panel.setProblem(self.problem())
 
     # Pictures.
