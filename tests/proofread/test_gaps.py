@@ -8,6 +8,7 @@ from judged_tissue import EDGE, evidence, labels, scene, suspects, truth
 
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.progress import Progress, drain
+from napari_scutoid.proofread import gaps as gaps_module
 from napari_scutoid.proofread.edits.add import Add
 from napari_scutoid.proofread.edits.delete import Delete
 from napari_scutoid.proofread.gaps import find_gaps
@@ -88,6 +89,21 @@ def test_lumen_and_what_is_too_small_or_too_large_is_none():
     small[14:16, 13:15, 13:15] = 0
     assert gaps(small) == []
     assert gaps(without(13, 14, 15, 11, 17, 5), walls=False) == []
+
+
+def test_cells_that_the_border_cuts_are_found():
+    half = np.s_[14:]
+    of = scene(without(MIDDLE)[half])
+    of.evidence.walls = evidence().walls[half]
+    assert [int(truth()[half][gap.place]) for gap in drain(find_gaps(Watch(lambda: of)))] == [MIDDLE]
+
+
+def test_an_edge_of_the_stack_beside_the_tissue_is_none(monkeypatch):
+    of = scene(without(1, 2, 3)[2:-2, 2:-2, 2:-2])
+    of.evidence.walls = np.where(of.labels > 0, 255, 0).astype(np.uint8)
+    assert drain(find_gaps(Watch(lambda: of))) == []
+    monkeypatch.setattr(gaps_module, "_CUT", 1.0)
+    assert len(drain(find_gaps(Watch(lambda: of)))) == 1
 
 
 def test_a_large_stack_is_looked_at_in_blocks_and_by_the_way():

@@ -15,6 +15,7 @@ from napari_scutoid.proofread.edits.merge import Merge
 from napari_scutoid.ui import layers
 from napari_scutoid.ui.again_core import Plan
 from napari_scutoid.ui.proofread_core import ProofreadCore
+from napari_scutoid.ui.spotlight import LIGHT
 from napari_scutoid.volume import Labels, Source, VoxelSize
 
 pytestmark = pytest.mark.usefixtures("own_settings")
@@ -175,3 +176,38 @@ def test_a_new_list_takes_nobody_away_from_a_cell(qtbot, make_widget, viewer, ce
     idle(qtbot, widget)
     panel.acceptAsked.emit()
     assert widget.correction.session.states[int(shown.split()[1])].accepted and not refused
+
+
+def test_a_missing_cell_is_shown_added_and_looked_at(qtbot, make_widget, viewer, tmp_path):
+    image, labels = tissue()
+    labels[labels == 2] = 0
+    file = tmp_path / "gland.h5"
+    save_result(file, Labels(labels, SIZE), {}, {})
+    viewer.add_image(image, name="gland", scale=SIZE)
+    layers.add_labels(viewer, Labels(labels, SIZE, source=Source(str(file), "label")), "gland cells", {})
+    widget = make_widget(viewer, ProofreadCore())
+    begin(qtbot, widget)
+    panel = widget.bench.suspects
+
+    def to_gap():
+        for _ in range(5):
+            if panel.title.text() == "A cell may be missing here":
+                break
+            assert viewer.layers[LIGHT].data.any()
+            panel.nextAsked.emit()
+        assert panel.title.text() == "A cell may be missing here"
+        assert LIGHT not in viewer.layers or not viewer.layers[LIGHT].data.any()
+
+    to_gap()
+    assert panel.value().fix == "Add a cell here" and widget.bench.tools.cells() == []
+    assert 9 <= widget.sights.here()[2] < 16
+    panel.fixAsked.emit()
+    idle(qtbot, widget)
+    qtbot.waitUntil(lambda: panel.title.text().startswith("Cell"))
+    assert ids(widget) == {1, 3, 4} and panel.title.text().startswith("Cell 4")
+    widget.correction.undo()
+    panel.nextAsked.emit()
+    to_gap()
+    panel.acceptAsked.emit()
+    assert panel.title.text() != "A cell may be missing here"
+    assert len(widget.correction.session.no_cells()) == 1

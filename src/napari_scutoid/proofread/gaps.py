@@ -32,6 +32,8 @@ _SMALLEST, _LARGEST = 0.1, 5.0
 _CLOSED, _AMONG = 0.8, 0.4
 """Least shares of a gap's surface that walls or cells close, and of its surroundings that are cells: a cell of a layer
 looks at what is no cell on two sides."""
+_CUT = 0.5
+"""Share of its surface that is the stack's border: a corner of what is outside the tissue has more."""
 _AROUND = 0.3
 """How far its surroundings reach, in diameters of a typical cell."""
 _OPEN, _LUMEN, _SOLID, _CELL = range(4)
@@ -143,17 +145,17 @@ def _gaps(blocks: _Blocks) -> Iterator[Gap]:
     for number in range(1, len(known["voxel_counts"])):
         if known["voxel_counts"][number] > _LARGEST * blocks.typical:
             continue
-        cut = known["bounding_boxes"][number]
-        box = Box.between([one.start for one in cut], [one.stop for one in cut]).padded(margin, cores.shape)
+        sides = known["bounding_boxes"][number]
+        box = Box.between([side.start for side in sides], [side.stop for side in sides]).padded(margin, cores.shape)
         core = cores[box.slices] == number
-        gap = _measured(blocks._replace(what=blocks.what[box.slices]), core)
-        if _SMALLEST <= gap.size <= _LARGEST and gap.closed >= _CLOSED and gap.among >= _AMONG:
+        gap, cut = _measured(blocks._replace(what=blocks.what[box.slices]), core)
+        if cut <= _CUT and _SMALLEST <= gap.size <= _LARGEST and gap.closed >= _CLOSED and gap.among >= _AMONG:
             z, y, x = np.unravel_index(int(np.argmax(np.where(core, depth[box.slices], 0))), core.shape)
             yield gap._replace(place=(int(z) + box.start[0], int(y) + box.start[1], int(x) + box.start[2]))
 
 
-def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> Gap:
-    """Return what the surface and the surroundings of a gap say, without its place."""
+def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float]:
+    """Return what the surface and the surroundings of a gap say, without its place, and how much the border cuts."""
     import edt
 
     def near(mask: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
@@ -162,11 +164,13 @@ def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> Gap:
 
     what = blocks.what
     inside = core | ((what == _OPEN) & near(core, 0.75 * _LEAK))  # half of it would leave the corners out
-    area = closed = 0.0
+    area = closed = border = 0.0
     for axis, edge in enumerate(blocks.spacing):
         low, high = (
-            tuple(cut if i == axis else slice(None) for i in range(3)) for cut in (slice(None, -1), slice(1, None))
+            tuple(part if i == axis else slice(None) for i in range(3)) for part in (slice(None, -1), slice(1, None))
         )
+        # Pieces are cut out with a margin, so that only the stack's border is so near.
+        border += float(np.count_nonzero(inside.take([0, -1], axis))) / edge
         for here, there in ((low, high), (high, low)):
             behind = what[there][inside[here] & ~inside[there]]
             area += len(behind) / edge
@@ -174,7 +178,8 @@ def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> Gap:
     around = what[near(inside, _AROUND) & ~inside]
     around = around[around != _SOLID]
     among = np.count_nonzero(around == _CELL) / max(1, len(around))
-    return Gap((0, 0, 0), np.count_nonzero(inside) / blocks.typical, closed / (area or 1.0), among)
+    gap = Gap((0, 0, 0), np.count_nonzero(inside) / blocks.typical, closed / (area or 1.0), among)
+    return gap, border / (area + border)
 
 
 def _middle(block: Place, step: Place, shape: Place) -> Place:

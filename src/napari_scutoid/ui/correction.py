@@ -327,6 +327,8 @@ class Correction(QObject):
         cells = suspect.cells
         self._bench.tools.setCells(cells)
         self._sights.look(suspect.place, cells)
+        if not cells:  # nothing is there yet; what was shown before is not meant
+            self._sights.unlight()
 
     def _on_difference(self, proposal: Any) -> None:
         self._sights.look(proposal.place, list(proposal.old))

@@ -178,6 +178,11 @@ class Sights(QObject):
         if self._light is not None and cells:
             self._light.light(cells, wall=len(cells) == 2)
 
+    def unlight(self) -> None:
+        """Switch the light off."""
+        if self._light is not None:
+            self._light.light(())
+
     def show_alone(self, cells: Sequence[int]) -> None:
         """Show only some cells and their neighbours, or all again."""
         if self._light is not None:
