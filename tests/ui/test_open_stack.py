@@ -16,14 +16,12 @@ from qtpy.QtCore import QMimeData, QUrl
 from napari_scutoid.errors import ScutoidError
 from napari_scutoid.io.format import DatasetInfo, FileInfo
 from napari_scutoid.io.lazy import LazyArray
-from napari_scutoid.io.save import save_result
-from napari_scutoid.steps.rescale import rescale_to_shape
 from napari_scutoid.ui import layers, memory_choice
 from napari_scutoid.ui.open_stack import CHOOSE_FIRST, NOT_YET, OpenStackWidget
 from napari_scutoid.ui.remembered import Opened, Remembered
-from napari_scutoid.ui.session_start import SessionStart, _walls_of
+from napari_scutoid.ui.session_start import _walls_of
 from napari_scutoid.ui.stack_details import FROM_LAST_TIME
-from napari_scutoid.volume import Labels, Origin, Source, Volume, VoxelSize
+from napari_scutoid.volume import Labels, Source, Volume, VoxelSize
 
 SHAPE = (6, 16, 20)
 SIZE = VoxelSize(0.5, 0.25, 0.25)
@@ -70,12 +68,6 @@ def settle(qtbot, widget):
 def choose(qtbot, widget, file="/stacks/gland.h5"):
     widget.choose_file(file)
     settle(qtbot, widget)
-
-
-def edges(layer):
-    """Where the first voxel begins and the last one ends."""
-    first, last = layer.extent.world
-    return first - layer.scale / 2, last + layer.scale / 2
 
 
 def listing(*datasets):
@@ -357,79 +349,6 @@ def packed(tmp_path):
         root.create_dataset("raw", data=data, chunks=(4, 16, 16), compression="gzip")
         root.create_dataset("label", data=np.repeat(np.arange(9, dtype=np.uint8), 960).reshape(9, 24, 40))
     return file
-
-
-def segmented(folder, ending, size):
-    """Save a result: labels on the stack's grid, maps on the network's."""
-    stack = Volume(np.zeros((9, 40, 50), np.float32), size, Origin(3.0, 0.0, 1.0))
-    maps = rescale_to_shape(stack, (5, 13, 17))
-    labels = Labels(np.repeat(np.arange(9, dtype=np.uint32), 2000).reshape(stack.shape), size, stack.origin_um)
-    file = folder / f"gland_labels{ending}"
-    save_result(file, labels, {"foreground": maps, "boundary": maps.with_data(maps.data + 1, "walls")}, {})
-    return file, labels, maps
-
-
-@pytest.mark.parametrize(
-    ("ending", "size", "in_memory"),
-    [(".h5", SIZE, True), (".h5", None, False), (".zarr", SIZE, False), (".mat", None, True)],
-)
-def test_walls_that_were_saved_with_labels_lie_over_them(
-    make, viewer, qtbot, tmp_path, monkeypatch, ending, size, in_memory
-):
-    monkeypatch.setattr("napari_scutoid.io.local_copy.copies_dir", lambda: tmp_path / "copies")
-    file, labels, maps = segmented(tmp_path, ending, size)
-    widget = make(None)
-    start = SessionStart(viewer)
-    qtbot.addWidget(start)
-    choose(qtbot, widget, file)
-    chosen = widget.value()
-    assert (chosen.image, chosen.labels.split("/")[-1], chosen.walls) == (None, "label", "boundary")
-    assert widget.problem() is None
-    assert "labels + " in widget.memory.note.text() and " maps of memory" in widget.memory.note.text()
-    widget.setValue(chosen.model_copy(update={"in_memory": in_memory}))
-    for _ in range(2):
-        widget.start()
-        settle(qtbot, widget)
-    walls, tissue, cells, _again = viewer.layers
-    assert [layer.name for layer in (walls, tissue, cells)] == [
-        f"gland_labels {what}" for what in ("boundary", "foreground", "labels")
-    ]
-    assert (walls.visible, tissue.visible) == (True, False)
-    # As the window Segment lays them.
-    reference = layers.grid(maps, within=labels)
-    for layer in (walls, tissue):
-        assert layers.kind_of(layer) == "probability"
-        np.testing.assert_allclose(layer.scale, reference["scale"])
-        np.testing.assert_allclose(layer.translate, reference["translate"])
-        np.testing.assert_allclose(edges(layer), edges(cells))
-    assert (np.asarray(walls.data[0]) == 1).all() and (np.asarray(tissue.data[0]) == 0).all()
-    start.labels.setValue(cells)
-    assert start.value()[:3] == (cells, None, walls)
-    opened = "gland_labels labels [1], gland_labels boundary, gland_labels foreground"
-    assert widget.panel.status.text() == f"Opened {opened}. Next: Plugins > Scutoid > Correct."
-
-
-def test_a_corrected_voxel_size_scales_the_walls_too(make, viewer, qtbot, tmp_path):
-    file = tmp_path / "gland.h5"
-    with h5py.File(file, "w") as root:
-        for name, shape in (("raw", (8, 20, 30)), ("label", (8, 20, 30)), ("boundary", (4, 10, 10))):
-            root[name] = np.ones(shape, np.uint8)
-            root[name].attrs["element_size_um"] = [e * n / m for e, n, m in zip(SIZE, (8, 20, 30), shape, strict=True)]
-        root["boundary"].attrs["scale"] = 1 / 255
-    widget = make(None)
-    choose(qtbot, widget, file)
-    widget.details.voxel_size.setValue(VoxelSize(3.0, 0.5, 0.25), "")
-    assert widget.value().walls == "boundary"
-    widget.start()
-    settle(qtbot, widget)
-    image, walls, cells = viewer.layers
-    assert not walls.visible
-    assert tuple(walls.scale) == (6.0, 1.0, 0.75)
-    for layer in (image, walls):
-        np.testing.assert_allclose(edges(layer), edges(cells))
-    # The walls alone say nothing of where they lie.
-    widget.setValue(Opened(walls="boundary"))
-    assert "Tick the labels of these walls" in widget.problem()
 
 
 def test_after_an_image_alone_comes_segment(widget, qtbot):
