@@ -122,6 +122,14 @@ def test_a_large_stack_is_looked_at_in_blocks_and_by_the_way():
     assert [int(np.kron(truth(), np.ones((3, 3, 3)))[gap.place]) for gap in found] == [MIDDLE]
 
 
+def test_blocks_are_larger_where_they_would_be_too_many(monkeypatch):
+    monkeypatch.setattr(gaps_module, "_MOST_BLOCKS", 3000)
+    of = scene(without(MIDDLE))
+    of.evidence.walls[:] = 0
+    found = drain(find_gaps(Watch(lambda: of)))
+    assert [int(truth()[gap.place]) for gap in found] == [MIDDLE]
+
+
 def test_a_gap_comes_between_the_cells_and_is_filled(opened):
     own, review = opened()
     shown = to_the_gap(review)

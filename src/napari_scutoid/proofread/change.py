@@ -220,7 +220,14 @@ class Change:
 def cells_in(difference: Difference) -> tuple[set[int], set[int]]:
     """Return the ids that lose voxels and those that gain some; 0 is among them where background does."""
     before, after = difference.values()
-    return set(map(int, np.unique(before))), set(map(int, np.unique(after)))
+    return _ids(before), _ids(after)
+
+
+def _ids(values: NDArray[np.uint32]) -> set[int]:
+    first = values[0]
+    if (values == first).all():  # of most edits, and much sooner known than what `unique` sorts
+        return {int(first)}
+    return set(map(int, np.unique(values)))
 
 
 def focus_of(point: Sequence[float]) -> tuple[float, float, float]:

@@ -23,6 +23,8 @@ Place = tuple[int, int, int]
 
 _ACROSS = 10
 """Blocks across a typical cell: a whole stack of them is small."""
+_MOST_BLOCKS = 2**25
+"""Where cells are so small that a stack has more, they are seen less well."""
 _WALL = 128
 """Evidence from which a block is wall rather than the inside of something."""
 _LEAK = 0.2
@@ -105,6 +107,8 @@ def find_gaps(watch: Watch) -> Steps[list[Gap]]:
     if not across:
         return []
     z, y, x = (max(1, int(across / _ACROSS / edge)) for edge in edges)
+    while math.prod(-(-n // by) for n, by in zip(scene.shape, (z, y, x), strict=True)) > _MOST_BLOCKS:
+        z, y, x = 2 * z, 2 * y, 2 * x
     what = yield from _blocks(watch, (z, y, x))
     yield Progress("Looking for missing cells")
     found = _gaps(_Blocks(what, (z * edges.z, y * edges.y, x * edges.x), across))
@@ -120,9 +124,9 @@ def _blocks(watch: Watch, step: Place) -> Steps[NDArray[np.uint8]]:
     what = np.zeros((depth, height, width), np.uint8)
     for z in range(depth):
         yield Progress("Looking for missing cells", z, depth)
-        slab = Box((z * step[0], 0, 0), shape).overlap(Box.whole(shape))
-        slab = Box(slab.start, (min(step[0], slab.shape[0]), *shape[1:]))
-        middle = Box((slab.start[0] + slab.shape[0] // 2, 0, 0), (1, *shape[1:]))
+        first = z * step[0]
+        slab = Box((first, 0, 0), (min(step[0], shape[0] - first), *shape[1:]))
+        middle = Box((first + slab.shape[0] // 2, 0, 0), (1, *shape[1:]))
         with watch.still() as scene:
             cells = scene.labels[middle.slices][0, :: step[1], :: step[2]] > 0
             lumen = lumen_in(scene, middle)[0, :: step[1], :: step[2]].copy()

@@ -69,10 +69,12 @@ class Handwork:
         change : Change
             What it did.
         """
-        after = self._after(step, change)
-        labels = change.labels
-        emptied = labels if labels is not None and 0 in labels.values()[1] else None
-        self._steps.append(_Step({cell: self._made.get(cell) for cell in after}, emptied))
+        if change.labels is None:
+            self._steps.append(_Step({}, None))
+            return
+        lost, won = cells_in(change.labels)
+        after = self._after(step, change.kind, change.labels, lost - {0}, won - {0})
+        self._steps.append(_Step({cell: self._made.get(cell) for cell in after}, change.labels if 0 in won else None))
         self._set(after)
 
     def undo(self) -> None:
@@ -86,16 +88,16 @@ class Handwork:
             else:
                 self._made[cell] = how
 
-    def _after(self, step: int, change: Change) -> dict[int, _Made | None]:
+    def _after(
+        self, step: int, kind: str, labels: Difference, lost: set[int], won: set[int]
+    ) -> dict[int, _Made | None]:
         """Return what becomes of the cells that an edit is about."""
-        kind, labels = change.kind, change.labels
-        if labels is None or kind not in (*_PARTS, *_JOINS, *_SHAPES, _REPLACES):
-            return {}
-        lost, won = (cells - {0} for cells in cells_in(labels))
         if kind == _REPLACES:
             return dict.fromkeys(lost | won)
         if kind in _SHAPES:  # who draws over a cell means the one that is drawn; who erases, the one that is left
             return {cell: self._made.get(cell, _Made()) for cell in won or lost}
+        if kind not in (*_PARTS, *_JOINS):
+            return {}
         known = [self._made[cell] for cell in lost | won if cell in self._made]
         parted = frozenset[int]().union(*(made.parted for made in known))
         joined = frozenset[Difference]().union(*(made.joined for made in known))
