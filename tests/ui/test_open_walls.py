@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_scutoid.io.format import DatasetInfo, FileInfo
 from napari_scutoid.io.save import save_result
 from napari_scutoid.steps.rescale import rescale_to_shape
 from napari_scutoid.ui import layers
+from napari_scutoid.ui.dataset_choice import guess, tissue_of
 from napari_scutoid.ui.open_stack import OpenStackWidget
 from napari_scutoid.ui.remembered import Opened, Remembered
 from napari_scutoid.ui.session_start import SessionStart
@@ -112,3 +114,28 @@ def test_a_corrected_voxel_size_scales_the_walls_too(widget, viewer, qtbot, tmp_
     # The walls alone say nothing of where they lie.
     widget.setValue(Opened(walls="boundary"))
     assert "Tick the labels of these walls" in widget.problem()
+
+
+def result(folder, shape):
+    """What a file lists of a result in one of its folders: labels, and maps on a coarser grid."""
+    maps = [
+        DatasetInfo(f"{folder}{name}", (5, 8, 8), "ZYX", "uint8", None, "other", "", full_scale=255)
+        for name in ("boundary", "foreground")
+    ]
+    return [DatasetInfo(f"{folder}label", shape, "ZYX", "uint16", None, "labels", ""), *maps]
+
+
+@pytest.mark.parametrize("folders", [("", "b/"), ("a/", "b/")])
+def test_maps_of_another_stack_in_the_file_are_left_alone(folders):
+    first, second = (result(folder, (10, 16, 16)) for folder in folders)
+    chosen = guess(FileInfo("two.h5", "HDF5", (*first[1:], *second)))
+    assert (chosen.labels, chosen.walls) == (second[0].path, second[1].path)
+    assert tissue_of(second[1], [*first, *second]) is second[2]
+    third = result("c/", (10, 16, 16))[0]
+    assert guess(FileInfo("one.h5", "HDF5", (*first[1:], third, second[0]))).walls is None
+
+
+def test_labels_of_ome_zarr_are_in_a_folder_of_their_own():
+    _, *maps = result("", (10, 16, 16))
+    labels = DatasetInfo("labels/label", (10, 16, 16), "ZYX", "uint16", None, "labels", "")
+    assert guess(FileInfo("one.zarr", "OME-Zarr", (*maps, labels))).walls == "boundary"

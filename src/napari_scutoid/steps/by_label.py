@@ -17,6 +17,8 @@ Slices: TypeAlias = tuple[slice, slice, slice]
 
 _WORTH_A_THREAD = 1 << 18
 """Voxels."""
+_VOXELS_AN_ELEMENT = 4
+"""Of a thread's table: all tables together take no more memory than the labels."""
 
 
 def label_sizes(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
@@ -29,8 +31,10 @@ def label_sizes(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
     from napari_scutoid.steps.by_label_compiled import sizes_of
 
     n = int(labels.max(initial=0)) + 1
-    parts = in_parts(partial(sizes_of, labels, n), len(labels), at_least=_at_least(labels))
-    sizes: NDArray[np.int64] = np.sum(parts, axis=0)
+    parts = in_parts(partial(sizes_of, labels, n), len(labels), at_least=_at_least(labels, n))
+    sizes: NDArray[np.int64] = parts[0]
+    for other in parts[1:]:
+        sizes += other
     return sizes
 
 
@@ -44,8 +48,9 @@ def label_boxes(labels: NDArray[np.uint32]) -> dict[int, Slices]:
     from napari_scutoid.steps.by_label_compiled import boxes_of
 
     n = int(labels.max(initial=0)) + 1
-    parts = in_parts(partial(boxes_of, labels, n), len(labels), at_least=_at_least(labels))
-    found = np.min(parts, axis=0)
+    found, *others = in_parts(partial(boxes_of, labels, n), len(labels), at_least=_at_least(labels, 6 * n))
+    for other in others:
+        np.minimum(found, other, out=found)
     ids = np.flatnonzero(found[:, 0] < np.iinfo(np.int64).max)
     ids = ids[ids > 0]
     starts, ends = found[ids, :3].tolist(), (1 - found[ids, 3:]).tolist()
@@ -87,5 +92,6 @@ def _look_up(table: NDArray[T], labels: NDArray[np.uint32], found: NDArray[T]) -
     in_parts(partial(look_up, labels, table, found), len(labels), at_least=_at_least(labels))
 
 
-def _at_least(labels: NDArray[np.uint32]) -> int:
-    return _WORTH_A_THREAD * len(labels) // max(1, labels.size)
+def _at_least(labels: NDArray[np.uint32], table: int = 0) -> int:
+    """Return the planes that are worth a thread, and a table of its own with so many elements."""
+    return max(_WORTH_A_THREAD, _VOXELS_AN_ELEMENT * table) * len(labels) // max(1, labels.size)

@@ -42,8 +42,7 @@ def guess(info: FileInfo) -> Opened:
     image = next(iter(of_kind(usable, "image")), None)
     fitting = (one for one in of_kind(usable, "labels") if image is None or _extents(one) == _extents(image))
     labels = next(fitting, None)
-    maps = (one for one in usable if labels is not None and is_map(one, WALLS) and lies_over(one, labels))
-    return Opened(image=_path(image), labels=_path(labels), walls=_path(next(maps, None)))
+    return Opened(image=_path(image), labels=_path(labels), walls=_path(_walls_of(labels, usable)))
 
 
 def size_problem(
@@ -93,8 +92,32 @@ def lies_over(one: DatasetInfo, other: DatasetInfo, axes: tuple[str, str] | None
 
 def tissue_of(walls: DatasetInfo, datasets: Iterable[DatasetInfo]) -> DatasetInfo | None:
     """Return the map of tissue that was written with a map of walls, or None."""
-    found = (one for one in datasets if is_map(one, TISSUE) and (one.shape, one.axes) == (walls.shape, walls.axes))
+    found = (
+        one
+        for one in datasets
+        if is_map(one, TISSUE) and _are_one_result(one, walls) and (one.shape, one.axes) == (walls.shape, walls.axes)
+    )
     return next(found, None)
+
+
+def _walls_of(labels: DatasetInfo | None, usable: list[DatasetInfo]) -> DatasetInfo | None:
+    """Return the map of walls that labels were made with, or None."""
+    maps = [one for one in usable if is_map(one, WALLS)]
+    is_clear = len(maps) == len(of_kind(usable, "labels")) == 1
+    for one in maps:
+        if labels is not None and lies_over(one, labels) and (is_clear or _are_one_result(one, labels)):
+            return one
+    return None
+
+
+def _are_one_result(one: DatasetInfo, other: DatasetInfo) -> bool:
+    """Whether two data sets are in the same folder of a file, which may hold the results of several stacks.
+
+    In OME-Zarr, labels are in a folder of their own within it.
+    """
+    folders = ("/" + dataset.path.lstrip("/").rpartition("/")[0] for dataset in (one, other))
+    first, second = (folder.removesuffix("/labels") or "/" for folder in folders)
+    return first == second
 
 
 def is_plain(info: FileInfo) -> bool:
