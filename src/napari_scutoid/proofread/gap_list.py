@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
+from napari_scutoid.box import Box
+from napari_scutoid.proofread.change import Change, focus_of
 from napari_scutoid.proofread.edits.add import Add
 from napari_scutoid.proofread.edits.guards import typical_diameter
 from napari_scutoid.proofread.reasons import Suspect
@@ -26,6 +29,8 @@ _SAME = 0.5
 class GapList:
     """Gaps that wait to be seen: those that are background still, other than because a person wants it.
 
+    Whoever holds it lets it `hear` of every change.
+
     Parameters
     ----------
     session : Session
@@ -39,6 +44,7 @@ class GapList:
         self._gaps = tuple(gaps)
         self._passed: set[Gap] = set()
         self._none = session.no_cells() if self._gaps else []
+        self._is_empty: dict[Place, bool] = {}
         self._near = _SAME * typical_diameter(session.scene()) if self._gaps else 0.0
 
     def next(self, fits: Callable[[Place], bool]) -> Gap | None:
@@ -56,20 +62,30 @@ class GapList:
         passed, self._passed = self._passed, set()
         return bool(passed)
 
-    def tell_no_cell(self, place: Place) -> None:
-        """Remember, also for another day, that no cell is missing there; ScutoidError where it cannot be written."""
-        self._session.tell_no_cell(place)
-        self._none.append(place)
+    def hear(self, change: Change) -> None:
+        """Ask anew of the places that a change is about."""
+        if change.kind == KIND and change.focus is not None and self._gaps:
+            self._none = self._session.no_cells()
+            said = change.focus
+            self._passed = {gap for gap in self._passed if self._apart(gap.place, said) > self._near}
+        box = change.box
+        if box is not None:
+            elsewhere = [place for place in self._is_empty if not box.overlap(Box(place, (1, 1, 1))).size]
+            self._is_empty = {place: self._is_empty[place] for place in elsewhere}
 
     def _waits(self, place: Place) -> bool:
+        if place not in self._is_empty:
+            self._is_empty[place] = self._is_left_empty(place)
+        return self._is_empty[place] and all(self._apart(place, other) > self._near for other in self._none)
+
+    def _is_left_empty(self, place: Place) -> bool:
+        """Whether a place is background, other than because a person wants it."""
         session = self._session
         if session.labels[place] or (session.lumen is not None and session.lumen[place]):
             return False
-        if session.handwork.is_emptied(place):
-            return False
-        return all(self._apart(place, other) > self._near for other in self._none)
+        return not session.handwork.is_emptied(place)
 
-    def _apart(self, one: Place, other: Place) -> float:
+    def _apart(self, one: Place, other: tuple[float, float, float]) -> float:
         return math.hypot(*((a - b) * edge for a, b, edge in zip(one, other, self._session.spacing, strict=True)))
 
 
@@ -90,20 +106,32 @@ def voxel_of(gap: Suspect) -> Place:
     return z, y, x
 
 
+def no_cell(place: Place) -> Change:
+    """Return what is heard where somebody says that no cell is missing at a place, or takes that back."""
+    return Change(KIND, "No cell is missing here", focus=focus_of(place))
+
+
 def tell_no_cells(journal: Journal, places: Iterable[Place]) -> None:
     """Write where no cell is missing; raises as `Journal.append`."""
     told = [json.dumps(place) for place in places]
     journal.tell(KIND, dict(zip(told, told, strict=True)))
 
 
+def forget_no_cell(journal: Journal, place: Place) -> None:
+    """Take back that no cell is missing at a place; raises as `Journal.append`."""
+    journal.forget(KIND, [json.dumps(place)])
+
+
 def no_cells_in(journal: Journal) -> list[Place]:
     """Read where no cell is missing; ScutoidError where the journal is damaged."""
-    return journal.facts(KIND, _place_from)
+    return journal.facts(KIND, partial(_place_from, shape=journal.base.shape))
 
 
-def _place_from(text: str) -> Place:
+def _place_from(text: str, shape: Place) -> Place:
     place = json.loads(text)
-    if not isinstance(place, list) or any(type(i) is not int for i in place):
+    if not isinstance(place, list) or len(place) != len(shape):
         raise ValueError(f"{text[:60]} is no voxel")
+    if not all(type(i) is int and 0 <= i < n for i, n in zip(place, shape, strict=True)):
+        raise ValueError(f"{text[:60]} is no voxel of labels of shape {shape}")
     z, y, x = place
     return z, y, x

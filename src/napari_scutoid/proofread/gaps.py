@@ -12,14 +12,14 @@ from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.edits.guards import lumen_in, typical_diameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
     from napari_scutoid.proofread.watch import Watch
 
 Place = tuple[int, int, int]
+
+_STEP = "Looking for missing cells"
 
 _ACROSS = 10
 """Blocks across a typical cell: a whole stack of them is small."""
@@ -38,6 +38,9 @@ _CUT = 0.5
 """Share of its surface that is the stack's border: a corner of what is outside the tissue has more."""
 _AROUND = 0.3
 """How far its surroundings reach, in diameters of a typical cell."""
+_LEFT = 0.75 * _LEAK
+"""How far from what the opening keeps a gap reaches; half of the leak would leave the corners out."""
+_ROUND = 1e-6
 _OPEN, _LUMEN, _SOLID, _CELL = range(4)
 """What a block is; from the third on it closes a surface."""
 
@@ -95,7 +98,7 @@ def find_gaps(watch: Watch) -> Steps[list[Gap]]:
     Yields
     ------
     Progress
-        Once a layer of blocks.
+        Once a layer of blocks, and once a piece that may be a gap.
 
     Returns
     -------
@@ -110,8 +113,8 @@ def find_gaps(watch: Watch) -> Steps[list[Gap]]:
     while math.prod(-(-n // by) for n, by in zip(scene.shape, (z, y, x), strict=True)) > _MOST_BLOCKS:
         z, y, x = 2 * z, 2 * y, 2 * x
     what = yield from _blocks(watch, (z, y, x))
-    yield Progress("Looking for missing cells")
-    found = _gaps(_Blocks(what, (z * edges.z, y * edges.y, x * edges.x), across))
+    yield Progress(_STEP)
+    found = yield from _gaps(_Blocks(what, (z * edges.z, y * edges.y, x * edges.x), across))
     gaps = [gap._replace(place=_middle(gap.place, (z, y, x), scene.shape)) for gap in found]
     return sorted(gaps, key=lambda gap: (-gap.chance, gap.place))
 
@@ -123,7 +126,7 @@ def _blocks(watch: Watch, step: Place) -> Steps[NDArray[np.uint8]]:
     depth, height, width = (-(-n // by) for n, by in zip(shape, step, strict=True))
     what = np.zeros((depth, height, width), np.uint8)
     for z in range(depth):
-        yield Progress("Looking for missing cells", z, depth)
+        yield Progress(_STEP, z, depth)
         first = z * step[0]
         slab = Box((first, 0, 0), (min(step[0], shape[0] - first), *shape[1:]))
         middle = Box((first + slab.shape[0] // 2, 0, 0), (1, *shape[1:]))
@@ -137,8 +140,8 @@ def _blocks(watch: Watch, step: Place) -> Steps[NDArray[np.uint8]]:
     return what
 
 
-def _gaps(blocks: _Blocks) -> Iterator[Gap]:
-    """Yield the gaps, their places in blocks."""
+def _gaps(blocks: _Blocks) -> Steps[list[Gap]]:
+    """Return the gaps, their places in blocks."""
     import cc3d
     import edt
 
@@ -146,16 +149,23 @@ def _gaps(blocks: _Blocks) -> Iterator[Gap]:
     cores = cc3d.connected_components((depth > 0.5 * _LEAK * blocks.across).view(np.uint8), connectivity=6)
     known = cc3d.statistics(cores)
     margin = [math.ceil((_LEAK + _AROUND) * blocks.across / edge) + 1 for edge in blocks.spacing]
-    for number in range(1, len(known["voxel_counts"])):
-        if known["voxel_counts"][number] > _LARGEST * blocks.typical:
+    grown = [2 * int(_LEFT * blocks.across / edge + _ROUND) for edge in blocks.spacing]
+    found = []
+    for number, (size, sides) in enumerate(zip(known["voxel_counts"], known["bounding_boxes"], strict=True)):
+        # Noise leaves tens of thousands of specks, each of which would take milliseconds to measure.
+        most = math.prod(side.stop - side.start + more for side, more in zip(sides, grown, strict=True))
+        if not number or size > _LARGEST * blocks.typical or most < _SMALLEST * blocks.typical:
             continue
-        sides = known["bounding_boxes"][number]
         box = Box.between([side.start for side in sides], [side.stop for side in sides]).padded(margin, cores.shape)
+        if not (blocks.what[box.slices] == _CELL).any():
+            continue
+        yield Progress(_STEP, number, len(known["voxel_counts"]))
         core = cores[box.slices] == number
         gap, cut = _measured(blocks._replace(what=blocks.what[box.slices]), core)
         if cut <= _CUT and _SMALLEST <= gap.size <= _LARGEST and gap.closed >= _CLOSED and gap.among >= _AMONG:
             z, y, x = np.unravel_index(int(np.argmax(np.where(core, depth[box.slices], 0))), core.shape)
-            yield gap._replace(place=(int(z) + box.start[0], int(y) + box.start[1], int(x) + box.start[2]))
+            found.append(gap._replace(place=(int(z) + box.start[0], int(y) + box.start[1], int(x) + box.start[2])))
+    return found
 
 
 def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float]:
@@ -164,10 +174,10 @@ def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float]:
 
     def near(mask: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
         away = edt.edt(~mask, anisotropy=blocks.spacing, black_border=False)
-        return np.asarray(away <= reach * blocks.across + 1e-6)
+        return np.asarray(away <= reach * blocks.across + _ROUND)
 
     what = blocks.what
-    inside = core | ((what == _OPEN) & near(core, 0.75 * _LEAK))  # half of it would leave the corners out
+    inside = core | ((what == _OPEN) & near(core, _LEFT))
     area = closed = border = 0.0
     for axis, edge in enumerate(blocks.spacing):
         low, high = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ _PARTS, _JOINS = ("split", "cut"), ("merge",)
 _SHAPES = ("add", "paint", "erase", "polygon", "interpolate")
 _REPLACES = "take"
 """What comes from another segmentation is the program's work again, also where a person chose it."""
+_REMEMBERED = 4096
+"""Merges of which is known what some voxels were before: unpacking a large one takes milliseconds."""
 
 
 class _Made(NamedTuple):
@@ -25,10 +28,11 @@ class _Made(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What cells were before an edit, and which voxels became background by it, among others."""
+    """What cells were before an edit, which voxels became background by it, among others, and if that was wished."""
 
     before: dict[int, _Made | None]
-    emptied: Difference | None
+    emptied: Difference | None = None
+    is_wished: bool = True
 
 
 class Handwork:
@@ -40,6 +44,7 @@ class Handwork:
     def __init__(self) -> None:
         self._made: dict[int, _Made] = {}
         self._steps: list[_Step] = []
+        self._were = lru_cache(_REMEMBERED)(_were)
 
     def __contains__(self, cell: object) -> bool:
         """Whether a person gave a cell its form: by splitting, merging, adding or drawing."""
@@ -53,11 +58,12 @@ class Handwork:
     def is_joined(self, cell: int, places: Iterable[tuple[int, int, int]]) -> bool:
         """Whether a person made one cell of what holds these voxels of it."""
         made, voxels = self._made.get(cell), tuple(places)
-        return made is not None and any(len({_was(merge, voxel) for voxel in voxels}) > 1 for merge in made.joined)
+        return made is not None and any(len(self._were(merge, voxels)) > 1 for merge in made.joined)
 
     def is_emptied(self, voxel: tuple[int, int, int]) -> bool:
         """Whether a person took a voxel away from a cell, so that it is background on purpose."""
-        return any(_holds(step.emptied, voxel) for step in self._steps if step.emptied is not None)
+        emptied = ((step.emptied, step.is_wished) for step in reversed(self._steps) if step.emptied is not None)
+        return next((is_wished for by, is_wished in emptied if _value(by, 1, voxel, kept=1) == 0), False)
 
     def do(self, step: int, change: Change) -> None:
         """Take an edit into account, which was made or done again.
@@ -70,11 +76,12 @@ class Handwork:
             What it did.
         """
         if change.labels is None:
-            self._steps.append(_Step({}, None))
+            self._steps.append(_Step({}))
             return
         lost, won = cells_in(change.labels)
         after = self._after(step, change.kind, change.labels, lost - {0}, won - {0})
-        self._steps.append(_Step({cell: self._made.get(cell) for cell in after}, change.labels if 0 in won else None))
+        before = {cell: self._made.get(cell) for cell in after}
+        self._steps.append(_Step(before, change.labels if 0 in won else None, change.kind != _REPLACES))
         self._set(after)
 
     def undo(self) -> None:
@@ -105,14 +112,9 @@ class Handwork:
         return dict.fromkeys(lost | won, made)
 
 
-def _was(merge: Difference, voxel: tuple[int, int, int]) -> int:
-    """Return the cell that a voxel had before a merge; 0 for those that kept theirs."""
-    return _value(merge, 0, voxel, kept=0)
-
-
-def _holds(emptied: Difference, voxel: tuple[int, int, int]) -> bool:
-    """Whether a voxel became background."""
-    return _value(emptied, 1, voxel, kept=1) == 0
+def _were(merge: Difference, voxels: tuple[tuple[int, int, int], ...]) -> frozenset[int]:
+    """Return the cells that voxels had before a merge; 0 for those that kept theirs."""
+    return frozenset(_value(merge, 0, voxel, kept=0) for voxel in voxels)
 
 
 def _value(of: Difference, side: int, voxel: tuple[int, int, int], kept: int) -> int:

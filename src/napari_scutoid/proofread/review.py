@@ -148,6 +148,13 @@ class Review:
         self.current = suspect(self.session.scene(), self.suspects, cell, self.session.handwork)
         return self.current
 
+    def show_again(self, before: Suspect) -> Suspect | None:
+        """Make one current that was shown before, of a gap also what fills it now; None where its cell is no more."""
+        if before.cell:
+            return self.show(before.cell) if before.cell in self.session.index else None
+        self.current = before
+        return self.follow()
+
     @property
     def is_behind(self) -> bool:
         """Whether the current suspect was changed after it was shown."""
@@ -172,9 +179,8 @@ class Review:
 
     def accept(self) -> Change:
         """Accept the current cell: no edit changes it until it is unlocked. Of a gap, say that no cell is missing."""
-        if self._is_gap:
-            return self._tell_no_cell()
-        return self.session.do(Accept((self._shown().cell,)))
+        shown = self._shown()
+        return self.session.do(Accept((shown.cell,))) if shown.cell else self.session.tell_no_cell(voxel_of(shown))
 
     def fix(self) -> Change:
         """Apply what is proposed for the current cell.
@@ -195,9 +201,8 @@ class Review:
 
     def skip(self) -> Change:
         """Leave the current cell as it is, not accepted, not to be shown again before it changes; a gap as `accept`."""
-        if self._is_gap:
-            return self._tell_no_cell()
-        return self.session.do(MarkSeen((self._shown().cell,)))
+        shown = self._shown()
+        return self.session.do(MarkSeen((shown.cell,))) if shown.cell else self.session.tell_no_cell(voxel_of(shown))
 
     def flag(self, note: str = "") -> list[Change]:
         """Keep the current cell for later, with a note in the user's words.
@@ -207,11 +212,12 @@ class Review:
         ScutoidError
             When the current suspect is a gap, or none is shown.
         """
-        if self._is_gap:
+        shown = self._shown()
+        if not shown.cell:
             raise ScutoidError(
                 "This place cannot be flagged", "no cell is here yet", "add a cell here, or skip the place"
             )
-        cells = (self._shown().cell,)
+        cells = (shown.cell,)
         changes = [self.session.do(Flag(cells))]
         if note:
             changes.append(self.session.do(Note(cells, note)))
@@ -235,11 +241,9 @@ class Review:
         cells = self.current.cells if self.current.cell else [int(self.session.labels[voxel_of(self.current)])]
         return [cell for cell in cells if cell in self.session.index]
 
-    def _tell_no_cell(self) -> Change:
-        self._gaps.tell_no_cell(voxel_of(self._shown()))
-        return Change("no cell", "No cell is missing here")
-
     def _shown(self) -> Suspect:
+        if self._is_gap:
+            self.follow()  # what is said after a gap was filled is meant for the new cell
         if self.current is None or not (self._is_gap or self.current.cell in self.session.index):
             raise ScutoidError("No cell is shown", "none was asked for, or it is no more", "go to the next suspect")
         return self.current
@@ -277,6 +281,7 @@ class Review:
         return sum(((a - b) * edge) ** 2 for a, b, edge in away) <= which.within**2
 
     def _hear(self, change: Change) -> None:
+        self._gaps.hear(change)
         for state in change.states:
             self._again.discard(state.cell)
             if state.after.accepted or state.after.seen or state.after.flagged:

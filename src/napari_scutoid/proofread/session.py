@@ -69,6 +69,7 @@ class Session:
         self._evidence = evidence
         self._journal = journal
         self._present = Present(grid)
+        self._no_cells: dict[int, list[tuple[int, int, int]]] = {}
         self._held_by = ""
         self._moving = RLock()
         self._watches: list[Watch] = []
@@ -145,6 +146,11 @@ class Session:
         return self._journal.history
 
     @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back."""
+        return self.history.undo_step is not None or bool(self._no_cells.get(self.history.head))
+
+    @property
     def states(self) -> MappingProxyType[int, CellState]:
         """What was said of cells."""
         return MappingProxyType(self._present.states)
@@ -192,7 +198,15 @@ class Session:
         return change
 
     def undo(self) -> Change | None:
-        """Take back the last edit; return what that changed, or None where nothing is done."""
+        """Take back the last edit, or that no cell is missing where that was said after it.
+
+        Returns
+        -------
+        Change or None
+            What that changed; None where nothing is done.
+        """
+        if self._no_cells.get(self.history.head):
+            return self._take_back_no_cell()
         step = self.history.undo_step
         return None if step is None else self._go(step, "undo")[0]
 
@@ -238,11 +252,16 @@ class Session:
 
         return parted(self._journal, proposals)
 
-    def tell_no_cell(self, place: tuple[int, int, int]) -> None:
-        """Write that no cell is missing at a place; no step of the history. ScutoidError where it cannot be written."""
-        from napari_scutoid.proofread.gap_list import tell_no_cells
+    def tell_no_cell(self, place: tuple[int, int, int]) -> Change:
+        """Write that no cell is missing at a place; no step of the history, but `undo` takes it back. Raises as `do`."""
+        from napari_scutoid.proofread.gap_list import no_cell, tell_no_cells
 
+        self._refuse_held()
         tell_no_cells(self._journal, [place])
+        self._no_cells.setdefault(self.history.head, []).append(place)
+        change = no_cell(place)
+        self._make([change])
+        return change
 
     def no_cells(self) -> list[tuple[int, int, int]]:
         """Return where no cell is missing; ScutoidError for a damaged journal."""
@@ -327,6 +346,16 @@ class Session:
         """Let others open the journal; the session is over then."""
         self._held_by = "the correction is closed"
         self._journal.close()
+
+    def _take_back_no_cell(self) -> Change:
+        from napari_scutoid.proofread.gap_list import forget_no_cell, no_cell
+
+        self._refuse_held()
+        said = self._no_cells[self.history.head]
+        forget_no_cell(self._journal, said[-1])
+        change = no_cell(said.pop())
+        self._make([change])
+        return change
 
     def _go(self, step: int, action: str) -> list[Change]:
         self._refuse_held()

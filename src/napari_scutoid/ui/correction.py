@@ -225,7 +225,7 @@ class Correction(QObject):
         self._bench.history.setValue(
             rows,
             history.head,
-            can_undo=history.undo_step is not None,
+            can_undo=session.can_undo,
             can_redo=history.redo_step is not None,
         )
         if self._bench.sees_card:

@@ -70,7 +70,7 @@ class Reviewing(QObject):
         self._panel, self._editing, self._jobs, self._find, self._here = panel, editing, jobs, find, here
         self._review: Review | None = None
         self._kept: Kept | None = None
-        self._looked_at: list[int] = []
+        self._looked_at: list[Suspect] = []
         self._is_fixing = False
         # Looking at a cell takes some hundredths of a second, which an edit need not wait for.
         self._idle = QTimer(self)
@@ -164,21 +164,22 @@ class Reviewing(QObject):
         which = self._which(review)
         found = self._editing.act(lambda _session: review.next(which))
         if found is not None:
-            self._looked_at.append(found.cell)
+            self._looked_at.append(found)
             self._show(found)
         elif review.current is None:
             self._panel.setValue(None, NONE_LEFT)
 
     def previous(self) -> None:
-        """Show the suspect before."""
+        """Show the suspect before, of those whose cells are still there."""
         review = self._review
-        if review is None or len(self._looked_at) < 2:
+        if review is None:
             return
-        self._looked_at.pop()
-        while self._looked_at and self._looked_at[-1] not in review.suspects:
-            self._looked_at.pop()
-        if self._looked_at:
-            self._show(review.show(self._looked_at[-1]))
+        for n in range(len(self._looked_at) - 1, 0, -1):
+            before = review.show_again(self._looked_at[n - 1])
+            if before is not None:
+                self._looked_at = self._looked_at[:n]
+                self._show(before)
+                return
 
     def accept(self) -> None:
         """Lock the present one, and go on."""
