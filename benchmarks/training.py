@@ -67,6 +67,7 @@ OURS: dict[str, Row] = {
     "ours, from random weights": {"transfer": {"strategy": "scratch"}},
     "ours, weighted targets": {"transfer": {"strategy": "scratch"}, "loss": {"name": "falk"}},
     "ours, from synthetic tissue": {},
+    "ours, half the samples synthetic": {"sampling": {"synthetic_share": 0.5}},
 }
 
 
@@ -183,10 +184,10 @@ def _trained(job: Job, glands: Sequence[Stack], folder: Path, minutes: float) ->
     recipe = job.recipe | {"optimise": {"epochs": 100_000} | job.recipe.get("optimise", {}) | {"minutes": minutes}}
     found = drain(
         train_model(
-            [_material(glands[index], job.truth) for index in job.train],
+            [material_of(glands[index], job.truth) for index in job.train],
             TrainRecipe.model_validate({"split": {"valid_share": 0.0}} | recipe),
             folder,
-            valid_on=[_material(glands[index], job.truth) for index in job.valid],
+            valid_on=[material_of(glands[index], job.truth) for index in job.valid],
             resume=(folder / TRAINING / RUN).is_file(),
         ),
         _report(),
@@ -204,7 +205,7 @@ def _trained(job: Job, glands: Sequence[Stack], folder: Path, minutes: float) ->
     return row | _cell_scores(tests, folder, degraded=job.kind == "finetune")
 
 
-def _material(stack: Stack, truth: str) -> Any:
+def material_of(stack: Stack, truth: str) -> Any:
     from napari_scutoid.io.open import open_labels
     from napari_scutoid.training.stacks import Material
 
@@ -264,7 +265,7 @@ def _semantic_scores(stacks: Sequence[Stack], model: Path) -> Row:
     both = np.zeros((2, 2))
     n_true = wrong = 0
     for stack in stacks:
-        material = _material(stack, "semantic_target")
+        material = material_of(stack, "semantic_target")
         ready = drain(training_stack(material, recipe, config))
         found = drain(Validator([ready], config, TrainRecipe()).probabilities(module, ready))[0] > 0.5
         true = ready.labels > 0
