@@ -172,6 +172,95 @@ def test_where_no_cell_is_missing_is_remembered(opened, say):
     assert to_the_gap(again) is None
 
 
+def test_an_undo_takes_back_that_no_cell_is_missing_before_the_edit_that_it_followed(opened):
+    own, review = opened((OUTER, 11))
+    own.do(Delete((1,)))
+    places = []
+    for _ in range(2):
+        places.append(to_the_gap(review).place)
+        assert review.skip().title == "No cell is missing here"
+    assert len(own.no_cells()) == 2 and to_the_gap(review) is None and own.can_undo
+    heard = []
+    own.heard.append(heard.append)
+    assert own.undo().focus == places[1] and len(heard) == 1
+    assert to_the_gap(review).place == places[1] and len(own.no_cells()) == 1
+    own.undo()
+    assert own.no_cells() == [] and 1 not in own.index and own.history.redo_step is None
+    own.undo()
+    assert 1 in own.index and not own.can_undo
+
+
+def test_an_undo_takes_back_later_edits_first_and_keeps_what_could_not_be_forgotten(opened):
+    own, review = opened()
+    to_the_gap(review)
+    review.skip()
+    own.do(Delete((1,)))
+    own.undo()
+    assert len(own.no_cells()) == 1
+    with own.held("they are being saved"), pytest.raises(ScutoidError):
+        own.undo()
+    assert len(own.no_cells()) == 1 and own.undo() is not None and own.no_cells() == []
+
+
+@pytest.mark.parametrize("say", ["accept", "skip", "flag"])
+def test_what_is_said_after_a_gap_was_filled_is_meant_for_the_new_cell(opened, say):
+    own, review = opened()
+    own.do(to_the_gap(review).fix)
+    new = own.next_id - 1
+    getattr(review, say)()
+    state = own.states[new]
+    assert (state.accepted, state.flagged, state.seen) == (say == "accept", say == "flag", say != "flag")
+    assert own.no_cells() == [] and review.current.cell == new
+
+
+def test_what_was_shown_before_is_shown_again_as_it_is_now(opened):
+    own, review = opened()
+    gap = to_the_gap(review)
+    cell = review.next()
+    assert review.show_again(gap) is review.current is gap
+    own.do(gap.fix)
+    assert review.show_again(gap).cell == own.next_id - 1
+    assert review.show_again(cell).cell == cell.cell
+    own.do(Delete((cell.cell,)))
+    assert review.show_again(cell) is None
+
+
+def test_places_are_asked_again_only_where_an_edit_was(opened, monkeypatch):
+    own, review = opened(())
+    own.do(Delete((OUTER,)))
+    late = Review(own, review.suspects, gaps=drain(find_gaps(Watch(own.scene))))
+    asked = []
+    is_emptied = own.handwork.is_emptied
+    monkeypatch.setattr(own.handwork, "is_emptied", lambda place: asked.append(place) or is_emptied(place))
+    assert to_the_gap(late) is None and len(asked) == 1
+    own.do(Delete((27,)))
+    assert to_the_gap(late) is None and len(asked) == 1
+    own.undo()
+    own.undo()
+    own.redo()
+    assert to_the_gap(late) is None and len(asked) == 2
+    late.close()
+
+
+def test_what_is_too_small_or_far_from_cells_is_not_measured(monkeypatch):
+    noise = np.random.default_rng(0).random((24, 40, 40)) < 0.15
+    what = np.where(noise, gaps_module._SOLID, gaps_module._OPEN).astype(np.uint8)
+    what[10:20, 10:20, 10:20] = gaps_module._CELL
+    what[12:18, 12:18, 12:18] = gaps_module._OPEN
+    measured, measure = [], gaps_module._measured
+    monkeypatch.setattr(gaps_module, "_measured", lambda *told: measured.append(told) or measure(*told))
+    steps = gaps_module._gaps(gaps_module._Blocks(what, (1.0, 1.0, 1.0), 10.0))
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as end:
+            found = end.value
+            break
+    assert len(found) == 1 and all(12 <= i < 18 for i in found[0].place)
+    assert 1 <= len(measured) == len(told) < 0.05 * told[0].total
+
+
 def test_what_a_person_has_deleted_is_no_gap(opened):
     own, review = opened(())
     own.do(Delete((OUTER,)))
@@ -196,8 +285,9 @@ def test_two_peoples_answers_are_joined(opened, tmp_path):
         assert len(set(merge_journals(base, one, other).no_cells)) == 2
 
 
-def test_a_damaged_answer_is_refused(opened):
+@pytest.mark.parametrize("text", ['["a", 1, 2]', "[1, 2]", "[-1, 2, 3]", f"[1{400 * '0'}, 2, 3]", "[1, 2, 999]", "{}"])
+def test_a_damaged_answer_is_refused(opened, text):
     own, _ = opened()
-    own._journal.tell("no cell", {"odd": '["a", 1, 2]'})
+    own._journal.tell("no cell", {"odd": text})
     with pytest.raises(ScutoidError):
         own.no_cells()

@@ -9,6 +9,7 @@ from judged_tissue import MERGED, PIECE, REST, evidence, judge, labels, session,
 from scripted import ACTIONS, Fill, act, begin, boxes
 
 from napari_scutoid.progress import drain
+from napari_scutoid.proofread.change import Difference
 from napari_scutoid.proofread.differences import Take, differences
 from napari_scutoid.proofread.edits.add import Add
 from napari_scutoid.proofread.edits.delete import Delete
@@ -116,6 +117,34 @@ def test_cells_of_another_segmentation_are_the_programs_again(own):
     assert 1 not in own.handwork
     own.undo()
     assert 1 in own.handwork and own.handwork.is_parted(1, NEW)
+
+
+def test_what_was_taken_away_by_another_segmentation_is_not_empty_on_purpose(own):
+    place, without = (5, 14, 14), labels()
+    without[without == int(own.labels[place])] = 0
+    found = drain(differences(own.labels, without, own.index))
+    own.do(Take(found[0]))
+    assert own.labels[place] == 0 and not own.handwork.is_emptied(place)
+    own.undo()
+    own.do(Delete((int(own.labels[place]),)))
+    assert own.handwork.is_emptied(place)
+    own.do(Add((tuple(map(float, place)),)))
+    assert own.labels[place]
+    gone = own.labels.copy()
+    gone[gone == own.labels[place]] = 0
+    own.do(Take(drain(differences(own.labels, gone, own.index))[0]))
+    assert own.labels[place] == 0 and not own.handwork.is_emptied(place)
+
+
+def test_merges_are_unpacked_once(own, monkeypatch):
+    own.do(Merge((1, 2)))
+    own.do(Merge((1, 4)))
+    unpacked, where = [], Difference.where
+    monkeypatch.setattr(Difference, "where", lambda self: unpacked.append(self) or where(self))
+    places = ((5, 5, 5), (5, 5, 14))
+    assert own.handwork.is_joined(1, places)
+    n = len(unpacked)
+    assert n and own.handwork.is_joined(1, places) and len(unpacked) == n
 
 
 @settings(max_examples=40)

@@ -202,6 +202,15 @@ def test_of_a_colleague_who_goes_on_only_new_edits_collide(tmp_path, keep, note)
     assert made.states[1].note == "mine"
 
 
+def test_answers_that_only_the_other_has_are_counted():
+    one, other = done(Fill(LEFT)), done(author="Ben")
+    one.tell_no_cell((1, 2, 3))
+    assert merged(one, other).n_answers == 0
+    other.tell_no_cell((1, 2, 3))
+    other.tell_no_cell((0, 0, 1))
+    assert merged(one, other).n_answers == 1 and merged(other, one).n_answers == 0
+
+
 def test_other_labels_are_refused():
     one, other = begin(), begin(labels=base(lumen=True))
     with pytest.raises(ScutoidError, match="another lumen"):

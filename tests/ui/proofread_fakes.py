@@ -72,6 +72,9 @@ class FakeReview:
             return None
         return self.show(self.current.cell)
 
+    def show_again(self, before: Suspect) -> Suspect | None:
+        return self.show(before.cell) if before.cell in self.session.index else None
+
     def look_again(self) -> bool:
         self.waiting, had = max(0, self.waiting - 1), self.waiting > 0
         return had

@@ -294,6 +294,20 @@ def test_two_halves_become_one_and_both_journals_stay(qtbot, start, theirs, cell
     assert "gland.corrections-2.sqlite" in widget.start.found_note.text()
 
 
+def test_a_colleague_who_only_said_that_no_cell_is_missing_is_heard(qtbot, start, theirs, file, monkeypatch):
+    other = theirs()
+    grid = open_labels(file)
+    session = drain(Session.begin(grid, GridEvidence.of(grid), other, "Ben"))
+    session.tell_no_cell((0, 0, 0))
+    session.close()
+    widget = start()
+    panel = choose(qtbot, widget, other, monkeypatch)
+    assert panel.words.text() == "1 answer to what the program had offered can be added as it is."
+    panel.add_button.click()
+    idle(qtbot, widget)
+    assert widget.correction.session.no_cells() == [(0, 0, 0)]
+
+
 def test_each_collision_is_shown_with_both_versions(qtbot, start, theirs, viewer, monkeypatch):
     other = theirs(Delete((3,)), Note((1,), "theirs"), Note((2,), "theirs"))
     widget = start()

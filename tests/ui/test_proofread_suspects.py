@@ -208,6 +208,25 @@ def test_a_missing_cell_is_shown_added_and_looked_at(qtbot, make_widget, viewer,
     widget.correction.undo()
     panel.nextAsked.emit()
     to_gap()
+    panel.nextAsked.emit()
+    assert panel.title.text() != "A cell may be missing here"
+    panel.previousAsked.emit()
+    to_gap()
     panel.acceptAsked.emit()
     assert panel.title.text() != "A cell may be missing here"
-    assert len(widget.correction.session.no_cells()) == 1
+    session = widget.correction.session
+    assert len(session.no_cells()) == 1 and widget.bench.history.undo_button.isEnabled()
+    widget.correction.undo()
+    assert session.no_cells() == [] and "No cell is missing here" in status(widget)
+
+
+def test_back_from_the_first_that_is_left_changes_nothing(begun):
+    panel = begun.bench.suspects
+    panel.nextAsked.emit()
+    begun.editing.do(Delete((1,)))
+    panel.previousAsked.emit()
+    panel.previousAsked.emit()
+    assert panel.value().title == "Cell 2"
+    panel.nextAsked.emit()
+    panel.previousAsked.emit()
+    assert panel.value().title == "Cell 2"

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_scutoid.box import Box
-from napari_scutoid.proofread.change import Change, focus_of
 from napari_scutoid.proofread.edits.add import Add
 from napari_scutoid.proofread.edits.guards import typical_diameter
+from napari_scutoid.proofread.no_cells import KIND
 from napari_scutoid.proofread.reasons import Suspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from napari_scutoid.proofread.change import Change
     from napari_scutoid.proofread.gaps import Gap, Place
-    from napari_scutoid.proofread.journal import Journal
     from napari_scutoid.proofread.session import Session
 
-KIND = "no cell"
-"""Under which facts of a journal the places are where none is missing."""
 _SAME = 0.5
 """How far apart two places of one gap may be, in diameters of a typical cell: edits around it move its middle."""
 
@@ -103,35 +99,4 @@ def as_suspect(gap: Gap) -> Suspect:
 def voxel_of(gap: Suspect) -> Place:
     """Return the voxel that a gap was shown by."""
     z, y, x = map(int, gap.place)
-    return z, y, x
-
-
-def no_cell(place: Place) -> Change:
-    """Return what is heard where somebody says that no cell is missing at a place, or takes that back."""
-    return Change(KIND, "No cell is missing here", focus=focus_of(place))
-
-
-def tell_no_cells(journal: Journal, places: Iterable[Place]) -> None:
-    """Write where no cell is missing; raises as `Journal.append`."""
-    told = [json.dumps(place) for place in places]
-    journal.tell(KIND, dict(zip(told, told, strict=True)))
-
-
-def forget_no_cell(journal: Journal, place: Place) -> None:
-    """Take back that no cell is missing at a place; raises as `Journal.append`."""
-    journal.forget(KIND, [json.dumps(place)])
-
-
-def no_cells_in(journal: Journal) -> list[Place]:
-    """Read where no cell is missing; ScutoidError where the journal is damaged."""
-    return journal.facts(KIND, partial(_place_from, shape=journal.base.shape))
-
-
-def _place_from(text: str, shape: Place) -> Place:
-    place = json.loads(text)
-    if not isinstance(place, list) or len(place) != len(shape):
-        raise ValueError(f"{text[:60]} is no voxel")
-    if not all(type(i) is int and 0 <= i < n for i, n in zip(place, shape, strict=True)):
-        raise ValueError(f"{text[:60]} is no voxel of labels of shape {shape}")
-    z, y, x = place
     return z, y, x

@@ -13,9 +13,9 @@ from napari_scutoid.progress import Progress, drain
 from napari_scutoid.proofread import journal_file
 from napari_scutoid.proofread.change import Change, Difference, StateChange, cells_in
 from napari_scutoid.proofread.edits.merge import named
-from napari_scutoid.proofread.gap_list import no_cells_in, tell_no_cells
 from napari_scutoid.proofread.journal import Journal
-from napari_scutoid.proofread.refusals import joined, refuse
+from napari_scutoid.proofread.no_cells import no_cells_in, tell_no_cells
+from napari_scutoid.proofread.refusals import joined, refusals_in, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -91,6 +91,8 @@ class Merged:
         What either has refused of other segmentations.
     no_cells : tuple of places
         Where either has said that no cell is missing.
+    n_answers : int
+        How many of `refused` and `no_cells` the first journal has not.
     """
 
     entries: tuple[Entry, ...]
@@ -98,6 +100,7 @@ class Merged:
     left_out: tuple[Entry, ...]
     refused: tuple[Refusal, ...] = ()
     no_cells: tuple[Place, ...] = ()
+    n_answers: int = 0
 
     def journal(self, base: Base) -> Journal:
         """Return a journal of the merged edits that is forgotten when it is closed."""
@@ -188,11 +191,10 @@ def merge_journals(
     until, since = ([one[i] for i in span if i not in without] for span in (range(n), range(n, len(one))))
     theirs = [entry for i, entry in enumerate(sides[1].entries) if i not in left_out[1]]
     made = (*until, *_interleaved(since, theirs))
-    return Merged(made, collisions, tuple(dropped), joined(first, second, new_ids), _no_cells(first, second))
-
-
-def _no_cells(first: Journal, second: Journal) -> tuple[Place, ...]:
-    return tuple(dict.fromkeys((*no_cells_in(first), *no_cells_in(second))))
+    known_refused, known_empty = set(refusals_in(first)), dict.fromkeys(no_cells_in(first))
+    refused, no_cells = joined(first, second, new_ids), tuple(known_empty | dict.fromkeys(no_cells_in(second)))
+    n_answers = len(refused) - len(known_refused) + len(no_cells) - len(known_empty)
+    return Merged(made, collisions, tuple(dropped), refused, no_cells, n_answers)
 
 
 @dataclass(frozen=True, slots=True)

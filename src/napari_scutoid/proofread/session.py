@@ -17,6 +17,7 @@ from napari_scutoid.proofread.change import UNTOUCHED, Change, cells_in
 from napari_scutoid.proofread.handwork import Handwork
 from napari_scutoid.proofread.index import CellIndex
 from napari_scutoid.proofread.journal import Journal
+from napari_scutoid.proofread.no_cells import NoCells, no_cells_in
 from napari_scutoid.proofread.present import Present
 from napari_scutoid.proofread.scene import LARGEST_ID, Scene
 from napari_scutoid.proofread.watch import Watch
@@ -69,7 +70,7 @@ class Session:
         self._evidence = evidence
         self._journal = journal
         self._present = Present(grid)
-        self._no_cells: dict[int, list[tuple[int, int, int]]] = {}
+        self._no_cells = NoCells(journal)
         self._held_by = ""
         self._moving = RLock()
         self._watches: list[Watch] = []
@@ -148,7 +149,7 @@ class Session:
     @property
     def can_undo(self) -> bool:
         """Whether there is something to take back."""
-        return self.history.undo_step is not None or bool(self._no_cells.get(self.history.head))
+        return self.history.undo_step is not None or self._no_cells.is_last
 
     @property
     def states(self) -> MappingProxyType[int, CellState]:
@@ -205,8 +206,8 @@ class Session:
         Change or None
             What that changed; None where nothing is done.
         """
-        if self._no_cells.get(self.history.head):
-            return self._take_back_no_cell()
+        if self._no_cells.is_last:
+            return self._answer(self._no_cells.take_back)
         step = self.history.undo_step
         return None if step is None else self._go(step, "undo")[0]
 
@@ -253,20 +254,11 @@ class Session:
         return parted(self._journal, proposals)
 
     def tell_no_cell(self, place: tuple[int, int, int]) -> Change:
-        """Write that no cell is missing at a place; no step of the history, but `undo` takes it back. Raises as `do`."""
-        from napari_scutoid.proofread.gap_list import no_cell, tell_no_cells
-
-        self._refuse_held()
-        tell_no_cells(self._journal, [place])
-        self._no_cells.setdefault(self.history.head, []).append(place)
-        change = no_cell(place)
-        self._make([change])
-        return change
+        """Write that no cell is missing at a place; no step, but `undo` takes it back. Raises as `do`."""
+        return self._answer(lambda: self._no_cells.tell(place))
 
     def no_cells(self) -> list[tuple[int, int, int]]:
         """Return where no cell is missing; ScutoidError for a damaged journal."""
-        from napari_scutoid.proofread.gap_list import no_cells_in
-
         return no_cells_in(self._journal)
 
     def corrected(self) -> Corrected:
@@ -347,13 +339,9 @@ class Session:
         self._held_by = "the correction is closed"
         self._journal.close()
 
-    def _take_back_no_cell(self) -> Change:
-        from napari_scutoid.proofread.gap_list import forget_no_cell, no_cell
-
+    def _answer(self, answer: Callable[[], Change]) -> Change:
         self._refuse_held()
-        said = self._no_cells[self.history.head]
-        forget_no_cell(self._journal, said[-1])
-        change = no_cell(said.pop())
+        change = answer()
         self._make([change])
         return change
 

@@ -76,12 +76,13 @@ def meet(session: Session, path: Path) -> Steps[Met]:
     with Journal.read(path) as other:
         merged = session.merged_with(other)
     added, collisions = _added(session, merged.entries), merged.collisions
-    words = f"{_counted(added)} can be added as they are." if added else ""
+    n = len(added) + merged.n_answers
+    words = f"{_in_words(added, merged.n_answers)} can be added as {'it is' if n == 1 else 'they are'}." if n else ""
     if collisions:
         n = len(collisions)
         words += f" {n} place{'' if n == 1 else 's'} you have both changed: choose for each."
     words = words.strip() or f"Nothing is in {path.name} that you have not."
-    return Met(path, words, collisions, bool(added or collisions))
+    return Met(path, words, collisions, bool(n or collisions))
 
 
 def join(
@@ -119,7 +120,9 @@ def join(
     target = free_path(session.base.file)
     yield from merged.write(target, session.base)
     n = len(merged.left_out)
-    words = f"{_counted(_added(session, merged.entries))} were added; both journals are as they were."
+    added = _added(session, merged.entries)
+    were = "was" if len(added) + merged.n_answers == 1 else "were"
+    words = f"{_in_words(added, merged.n_answers) or 'No edits'} {were} added; both journals are as they were."
     if n:
         words += f" {n} that collided {'is' if n == 1 else 'are'} left out, and listed below the history."
     return Joined(target, words, tuple(_told(one) for one in merged.left_out))
@@ -133,6 +136,12 @@ def _added(session: Session, entries: Sequence[Entry]) -> list[Entry]:
 def _counted(entries: Sequence[Entry]) -> str:
     who = " and ".join(dict.fromkeys(one.step.author for one in entries if one.step.author))
     return f"{len(entries)} edit{'' if len(entries) == 1 else 's'}{f' by {who}' if who else ''}"
+
+
+def _in_words(added: Sequence[Entry], n_answers: int) -> str:
+    """Say how many edits and answers there are; an answer says that no cell is missing, or refuses a change."""
+    answers = f"{n_answers} answer{'' if n_answers == 1 else 's'} to what the program had offered" if n_answers else ""
+    return " and ".join(filter(None, (_counted(added) if added else "", answers)))
 
 
 def _told(entry: Entry) -> str:
