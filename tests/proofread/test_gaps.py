@@ -242,6 +242,22 @@ def test_places_are_asked_again_only_where_an_edit_was(opened, monkeypatch):
     late.close()
 
 
+def test_a_thin_lumen_between_many_cells_is_none(monkeypatch):
+    made = np.kron(np.arange(1, 97, dtype=np.uint32).reshape(4, 4, 6), np.ones((8, 8, 8), np.uint32))
+    made[15:17, 14:18, 4:-4] = 0
+    of = scene(made)
+    of.evidence.walls = np.zeros(made.shape, np.uint8)
+    assert drain(find_gaps(Watch(lambda: of))) == []
+    monkeypatch.setattr(gaps_module, "_NEIGHBOURS", 99)
+    assert len(drain(find_gaps(Watch(lambda: of)))) == 1
+
+
+def test_cells_around_are_counted_by_their_shares():
+    assert gaps_module._counted(np.array([0, 0], np.uint32)) == 0
+    assert gaps_module._counted(np.repeat(np.arange(7, dtype=np.uint32), 5)) == pytest.approx(6)
+    assert gaps_module._counted(np.array([5] * 99 + [6], np.uint32)) == pytest.approx(1.02, abs=0.01)
+
+
 def test_what_is_too_small_or_far_from_cells_is_not_measured(monkeypatch):
     noise = np.random.default_rng(0).random((24, 40, 40)) < 0.15
     what = np.where(noise, gaps_module._SOLID, gaps_module._OPEN).astype(np.uint8)
@@ -249,7 +265,7 @@ def test_what_is_too_small_or_far_from_cells_is_not_measured(monkeypatch):
     what[12:18, 12:18, 12:18] = gaps_module._OPEN
     measured, measure = [], gaps_module._measured
     monkeypatch.setattr(gaps_module, "_measured", lambda *told: measured.append(told) or measure(*told))
-    steps = gaps_module._gaps(gaps_module._Blocks(what, (1.0, 1.0, 1.0), 10.0))
+    steps = gaps_module._gaps(gaps_module._Blocks(what, (1.0, 1.0, 1.0), 10.0), lambda box: what[box.slices])
     told = []
     while True:
         try:

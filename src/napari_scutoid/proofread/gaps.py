@@ -12,6 +12,8 @@ from napari_scutoid.progress import Progress
 from napari_scutoid.proofread.edits.guards import lumen_in, typical_diameter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from napari_scutoid.progress import Steps
@@ -36,6 +38,8 @@ _CLOSED, _AMONG = 0.8, 0.4
 looks at what is no cell on two sides."""
 _CUT = 0.5
 """Share of its surface that is the stack's border: a corner of what is outside the tissue has more."""
+_NEIGHBOURS = 14
+"""Cells around one of their size where they fill space, as in Kelvin's foam; a thin lumen between cells has more."""
 _AROUND = 0.3
 """How far its surroundings reach, in diameters of a typical cell."""
 _LEFT = 0.75 * _LEAK
@@ -114,7 +118,8 @@ def find_gaps(watch: Watch) -> Steps[list[Gap]]:
         z, y, x = 2 * z, 2 * y, 2 * x
     what = yield from _blocks(watch, (z, y, x))
     yield Progress(_STEP)
-    found = yield from _gaps(_Blocks(what, (z * edges.z, y * edges.y, x * edges.x), across))
+    blocks = _Blocks(what, (z * edges.z, y * edges.y, x * edges.x), across)
+    found = yield from _gaps(blocks, lambda box: _cells(watch, (z, y, x), box))
     gaps = [gap._replace(place=_middle(gap.place, (z, y, x), scene.shape)) for gap in found]
     return sorted(gaps, key=lambda gap: (-gap.chance, gap.place))
 
@@ -140,8 +145,17 @@ def _blocks(watch: Watch, step: Place) -> Steps[NDArray[np.uint8]]:
     return what
 
 
-def _gaps(blocks: _Blocks) -> Steps[list[Gap]]:
-    """Return the gaps, their places in blocks."""
+def _cells(watch: Watch, step: Place, box: Box) -> NDArray[np.uint32]:
+    """Return the cells of a box of blocks: those in the middle, as in `_blocks`."""
+    with watch.still() as scene:
+        first, stop = ([i * by for i, by in zip(side, step, strict=True)] for side in (box.start, box.stop))
+        planes = [z + min(step[0], len(scene.labels) - z) // 2 for z in range(first[0], stop[0], step[0])]
+        height, width = (slice(first[i], stop[i], step[i]) for i in (1, 2))
+        return scene.labels[:, height, width][planes]
+
+
+def _gaps(blocks: _Blocks, cells: Callable[[Box], NDArray[np.uint32]]) -> Steps[list[Gap]]:
+    """Return the gaps, their places in blocks; `cells` gives those of a box of blocks."""
     import cc3d
     import edt
 
@@ -161,15 +175,23 @@ def _gaps(blocks: _Blocks) -> Steps[list[Gap]]:
             continue
         yield Progress(_STEP, number, len(known["voxel_counts"]))
         core = cores[box.slices] == number
-        gap, cut = _measured(blocks._replace(what=blocks.what[box.slices]), core)
-        if cut <= _CUT and _SMALLEST <= gap.size <= _LARGEST and gap.closed >= _CLOSED and gap.among >= _AMONG:
+        gap, cut, around = _measured(blocks._replace(what=blocks.what[box.slices]), core)
+        if cut > _CUT or not _SMALLEST <= gap.size <= _LARGEST or gap.closed < _CLOSED or gap.among < _AMONG:
+            continue
+        if _counted(cells(box)[around]) <= _NEIGHBOURS * ((1 + gap.size ** (1 / 3)) / 2) ** 2:
             z, y, x = np.unravel_index(int(np.argmax(np.where(core, depth[box.slices], 0))), core.shape)
             found.append(gap._replace(place=(int(z) + box.start[0], int(y) + box.start[1], int(x) + box.start[2])))
     return found
 
 
-def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float]:
-    """Return what the surface and the surroundings of a gap say, without its place, and how much the border cuts."""
+def _counted(cells: NDArray[np.uint32]) -> float:
+    """Return how many cells there are; those of which is little hardly count (inverse of Simpson's index)."""
+    shares = np.unique(cells[cells > 0], return_counts=True)[1] / max(1, np.count_nonzero(cells))
+    return float(1 / (shares**2).sum()) if len(shares) else 0.0
+
+
+def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float, NDArray[np.bool_]]:
+    """Return a gap without its place, how much of its surface is the border, and its surroundings."""
     import edt
 
     def near(mask: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
@@ -189,11 +211,10 @@ def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float]:
             behind = what[there][inside[here] & ~inside[there]]
             area += len(behind) / edge
             closed += float(np.count_nonzero(behind >= _SOLID)) / edge
-    around = what[near(inside, _AROUND) & ~inside]
-    around = around[around != _SOLID]
-    among = np.count_nonzero(around == _CELL) / max(1, len(around))
+    around = near(inside, _AROUND) & ~inside & (what != _SOLID)
+    among = np.count_nonzero(what[around] == _CELL) / max(1, np.count_nonzero(around))
     gap = Gap((0, 0, 0), np.count_nonzero(inside) / blocks.typical, closed / (area or 1.0), among)
-    return gap, border / (area + border)
+    return gap, border / (area + border), around
 
 
 def _middle(block: Place, step: Place, shape: Place) -> Place:
