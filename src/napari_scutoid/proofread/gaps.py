@@ -186,8 +186,8 @@ def _gaps(blocks: _Blocks, cells: Callable[[Box], NDArray[np.uint32]]) -> Steps[
 
 def _counted(cells: NDArray[np.uint32]) -> float:
     """Return how many cells there are; those of which is little hardly count (inverse of Simpson's index)."""
-    shares = np.unique(cells[cells > 0], return_counts=True)[1] / max(1, np.count_nonzero(cells))
-    return float(1 / (shares**2).sum()) if len(shares) else 0.0
+    counts = np.unique(cells[cells > 0], return_counts=True)[1].astype(np.float64)
+    return float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
 
 
 def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float, NDArray[np.bool_]]:
@@ -212,7 +212,7 @@ def _measured(blocks: _Blocks, core: NDArray[np.bool_]) -> tuple[Gap, float, NDA
             area += len(behind) / edge
             closed += float(np.count_nonzero(behind >= _SOLID)) / edge
     around = near(inside, _AROUND) & ~inside & (what != _SOLID)
-    among = np.count_nonzero(what[around] == _CELL) / max(1, np.count_nonzero(around))
+    among = np.count_nonzero(what[around] == _CELL) / max(1, int(np.count_nonzero(around)))
     gap = Gap((0, 0, 0), np.count_nonzero(inside) / blocks.typical, closed / (area or 1.0), among)
     return gap, border / (area + border), around
 

@@ -10,7 +10,9 @@ import numpy as np
 from napari_scutoid.proofread.change import Change, Difference, cells_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from napari_scutoid.proofread.gaps import Place
 
 _PARTS, _JOINS = ("split", "cut"), ("merge",)
 _SHAPES = ("add", "paint", "erase", "polygon", "interpolate")
@@ -55,15 +57,15 @@ class Handwork:
         one, other = self._made.get(a), self._made.get(b)
         return one is not None and other is not None and not one.parted.isdisjoint(other.parted)
 
-    def is_joined(self, cell: int, places: Iterable[tuple[int, int, int]]) -> bool:
+    def is_joined(self, cell: int, places: Iterable[Place]) -> bool:
         """Whether a person made one cell of what holds these voxels of it."""
         made, voxels = self._made.get(cell), tuple(places)
         return made is not None and any(len(self._were(merge, voxels)) > 1 for merge in made.joined)
 
-    def is_emptied(self, voxel: tuple[int, int, int]) -> bool:
+    def is_emptied(self, voxel: Place) -> bool:
         """Whether a person took a voxel away from a cell, so that it is background on purpose."""
         emptied = ((step.emptied, step.is_wished) for step in reversed(self._steps) if step.emptied is not None)
-        return next((is_wished for by, is_wished in emptied if _value(by, 1, voxel, kept=1) == 0), False)
+        return next((is_wished for by, is_wished in emptied if 0 in _values(by, 1, [voxel], kept=1)), False)
 
     def do(self, step: int, change: Change) -> None:
         """Take an edit into account, which was made or done again.
@@ -112,18 +114,20 @@ class Handwork:
         return dict.fromkeys(lost | won, made)
 
 
-def _were(merge: Difference, voxels: tuple[tuple[int, int, int], ...]) -> frozenset[int]:
+def _were(merge: Difference, voxels: tuple[Place, ...]) -> frozenset[int]:
     """Return the cells that voxels had before a merge; 0 for those that kept theirs."""
-    return frozenset(_value(merge, 0, voxel, kept=0) for voxel in voxels)
+    return frozenset(_values(merge, 0, voxels, kept=0))
 
 
-def _value(of: Difference, side: int, voxel: tuple[int, int, int], kept: int) -> int:
-    """Return the value of a voxel that differs, before (0) or after (1); `kept` where it does not differ."""
-    place = tuple(i - first for i, first in zip(voxel, of.box.start, strict=True))
-    if not all(0 <= i < n for i, n in zip(place, of.box.shape, strict=True)):
-        return kept
-    mask = of.where()
-    if not mask[place]:
-        return kept
-    flat = int(np.ravel_multi_index(place, mask.shape))
-    return int(of.values()[side][np.count_nonzero(mask.ravel()[:flat])])
+def _values(of: Difference, side: int, voxels: Iterable[Place], kept: int) -> Iterator[int]:
+    """Yield the values of voxels that differ, before (0) or after (1); `kept` of one that does not differ."""
+    mask = None
+    for voxel in voxels:
+        place = tuple(i - first for i, first in zip(voxel, of.box.start, strict=True))
+        if not all(0 <= i < n for i, n in zip(place, of.box.shape, strict=True)):
+            yield kept
+            continue
+        if mask is None:
+            mask, values = of.where(), of.values()[side]
+        before = int(np.ravel_multi_index(place, mask.shape))
+        yield int(values[np.count_nonzero(mask.ravel()[:before])]) if mask[place] else kept
