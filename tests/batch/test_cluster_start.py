@@ -108,3 +108,52 @@ def test_workers_have_a_limit_to_start_in_and_none_is_left_behind(monkeypatch, e
     assert words in str(told.value)
     assert asked["death_timeout"] == cluster.START_S
     assert [process.killed for process in there] == [False, True, False]
+
+
+class Cluster:
+    """A cluster that hangs while it ends."""
+
+    def __init__(self, **_: Any) -> None:
+        self.limits: list[float] = []
+
+    def close(self, timeout: float) -> None:
+        self.limits.append(timeout)
+        raise TimeoutError
+
+
+class Client:
+    """What a crew asks of Dask's client."""
+
+    status, dashboard_link = "running", ""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.is_open = True
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_open = False
+
+    def subscribe_topic(self, *_: Any) -> None:
+        pass
+
+    def scheduler_info(self, **_: Any) -> dict[str, Any]:
+        return {"workers": {}}
+
+
+def test_workers_that_hang_while_they_end_are_killed(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs napari-scutoid[cluster]")
+    there, hanging, client = [Process("Dask Worker of another batch")], Cluster(), Client()
+
+    def start(**_: Any) -> Cluster:
+        there.append(Process("Dask Worker process"))
+        return hanging
+
+    monkeypatch.setattr(distributed, "SpecCluster", start)
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: client)
+    monkeypatch.setattr(cluster.multiprocessing, "active_children", lambda: list(there))
+    crew = cluster.local_crew(2)
+    crew.close()
+    assert hanging.limits == [cluster.CLOSE_S] and not client.is_open
+    assert [process.killed for process in there] == [False, True]

@@ -39,6 +39,8 @@ CONNECT_S = 15
 FETCH_S = 10
 START_S = 120
 """How long workers of this computer may take to start."""
+CLOSE_S = 20
+"""How long they may take to end."""
 
 
 class DaskCrew:
@@ -215,9 +217,18 @@ def local_crew(workers: int, *, cards: Sequence[str] = ()) -> DaskCrew:
             took_long = time.monotonic() >= began + START_S
             why = f"one has not answered for {START_S} s" if took_long else str(error) or type(error).__name__
             raise _do_not_start(why) from error
-        opened.enter_context(cluster)
+        opened.callback(_end, cluster, before)
         client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
         return _crew(client, opened, is_own=True, on_card=False)
+
+
+def _end(cluster: Any, before: set[Any]) -> None:
+    """End a cluster, by force where it does not end by itself: Dask would wait for ever for a process that hangs."""
+    try:
+        cluster.close(timeout=CLOSE_S)
+    except TimeoutError:
+        for process in _processes() - before:
+            process.kill()
 
 
 def _processes() -> set[Any]:
