@@ -59,11 +59,15 @@ def _while_there(file: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    import signal
+
     import standin
 
     from napari_scutoid import cli
     from napari_scutoid.batch import run
 
+    # A shell has what it starts in the background ignore Ctrl-C, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run._pipeline = lambda job, here: standin.segment
     # As `tiny_batch.JOB` has it.
     sys.argv[1:1] = ["batch", "--set", "watershed.seed_sigma=0.7", "--voxel-size", "1", "0.5", "0.5"]
