@@ -111,13 +111,8 @@ def test_a_large_stack_is_looked_at_in_blocks_and_by_the_way():
     of = scene(made.astype(np.uint32))
     of.evidence.walls = np.kron(evidence().walls, np.ones((3, 3, 3), np.uint8))[:-1, :, :-2]
     steps = find_gaps(Watch(lambda: of))
-    told = []
-    while True:
-        try:
-            told.append(next(steps))
-        except StopIteration as end:
-            found = end.value
-            break
+    told: list[Progress] = []
+    found = drain(steps, told.append)
     assert all(isinstance(one, Progress) for one in told) and len(told) < made.shape[0]
     assert [int(np.kron(truth(), np.ones((3, 3, 3)))[gap.place]) for gap in found] == [MIDDLE]
 
@@ -266,13 +261,8 @@ def test_what_is_too_small_or_far_from_cells_is_not_measured(monkeypatch):
     measured, measure = [], gaps_module._measured
     monkeypatch.setattr(gaps_module, "_measured", lambda *told: measured.append(told) or measure(*told))
     steps = gaps_module._gaps(gaps_module._Blocks(what, (1.0, 1.0, 1.0), 10.0), lambda box: what[box.slices])
-    told = []
-    while True:
-        try:
-            told.append(next(steps))
-        except StopIteration as end:
-            found = end.value
-            break
+    told: list[Progress] = []
+    found = drain(steps, told.append)
     assert len(found) == 1 and all(12 <= i < 18 for i in found[0].place)
     assert 1 <= len(measured) == len(told) < 0.05 * told[0].total
 

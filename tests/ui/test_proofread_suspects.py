@@ -199,7 +199,7 @@ def test_a_missing_cell_is_shown_added_and_looked_at(qtbot, make_widget, viewer,
         assert LIGHT not in viewer.layers or not viewer.layers[LIGHT].data.any()
 
     to_gap()
-    assert panel.value().fix == "Add a cell here" and widget.bench.tools.cells() == []
+    assert panel.value().fix == "Add a cell here; Skip if none is missing" and widget.bench.tools.cells() == []
     assert 9 <= widget.sights.here()[2] < 16
     panel.fixAsked.emit()
     idle(qtbot, widget)

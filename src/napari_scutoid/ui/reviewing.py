@@ -283,7 +283,8 @@ class Reviewing(QObject):
 def card_of(suspect: Suspect, review: Review) -> SuspectCard:
     """Return what is shown of a suspect."""
     if not suspect.cell:
-        return SuspectCard("A cell may be missing here", None, suspect.reasons, suspect.fix_title)
+        proposed = f"{suspect.fix_title}; Skip if none is missing"
+        return SuspectCard("A cell may be missing here", None, suspect.reasons, proposed)
     state = review.session.scene().state(suspect.cell)
     title = f"Cell {suspect.cell}" if suspect.other is None else f"Cells {suspect.cell} and {suspect.other}"
     return SuspectCard(title, suspect.probability, suspect.reasons, suspect.fix_title, state.note)
